@@ -1,0 +1,71 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// What every Swift target is built with. CI adds `-warnings-as-errors` for our own targets.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "containerd-worker",
+  products: [
+    .executable(name: "containerd-worker", targets: ["Worker"])
+  ],
+  dependencies: [
+    // Without traits swift-protobuf needs FoundationEssentials only, not all of Foundation and ICU.
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    // No pkgConfig for gRPC: SwiftPM expands its abseil requirements into a command line too long to run.
+    .systemLibrary(name: "CGRPC", providers: [.apt(["libgrpc-dev"])]),
+    .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .target(name: "CLinux"),
+    .target(
+      name: "GRPC",
+      dependencies: ["CGRPC"],
+      swiftSettings: settings),
+    .target(
+      name: "ContainerdAPI",
+      dependencies: ["GRPC", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["Protos"],
+      swiftSettings: settings),
+    .target(name: "Protocol", dependencies: ["CJansson"], swiftSettings: settings),
+    .target(
+      name: "FIFOIO",
+      dependencies: [
+        "CLinux",
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "Runtime",
+      dependencies: [
+        "GRPC", "ContainerdAPI", "FIFOIO",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "Worker",
+      dependencies: [
+        "Protocol", "Runtime", "FIFOIO", "CLinux",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+  ]
+)

@@ -1,0 +1,175 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t data) {
+  struct epoll_event event = {.events = events, .data.u64 = data};
+  return epoll_ctl(epoll, operation, fd, &event);
+}
+
+int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int timeout_ms) {
+  struct epoll_event ready[256];
+  int count = epoll_wait(epoll, ready, capacity < 256 ? capacity : 256, timeout_ms);
+  for (int i = 0; i < count; i++) {
+    events[i].events = ready[i].events;
+    events[i].data = ready[i].data.u64;
+  }
+  return count;
+}
+
+int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int clinux_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
+
+int clinux_timerfd_set(int fd, uint64_t monotonic_ns) {
+  struct itimerspec spec = {
+      .it_value = {.tv_sec = monotonic_ns / 1000000000, .tv_nsec = monotonic_ns % 1000000000}};
+  return timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+static uint64_t now_ns(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t clinux_monotonic_ns(void) { return now_ns(CLOCK_MONOTONIC); }
+uint64_t clinux_realtime_ns(void) { return now_ns(CLOCK_REALTIME); }
+
+int clinux_signalfd(const int *signals, int count) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
+  errno = pthread_sigmask(SIG_BLOCK, &set, NULL);
+  if (errno != 0) return -1;
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int clinux_signalfd_read(int fd) {
+  struct signalfd_siginfo info;
+  return read(fd, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
+}
+
+static int unix_address(const char *path, struct sockaddr_un *address) {
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address->sun_path, path);
+  return 0;
+}
+
+static int close_keeping_errno(int fd) {
+  int reason = errno;
+  close(fd);
+  errno = reason;
+  return -1;
+}
+
+int clinux_unix_listen(const char *path, unsigned mode, int backlog) {
+  struct sockaddr_un address;
+  if (unix_address(path, &address) < 0) return -1;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  // The inode takes its mode from the socket's own (unix(7): fchmod before bind), so that there is no moment
+  // with other rights, and no umask to change for the whole process.
+  if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_keeping_errno(fd);
+  if (chmod(path, mode) < 0 || listen(fd, backlog) < 0) return close_keeping_errno(fd);
+  return fd;
+}
+
+int clinux_unix_connect(const char *path) {
+  struct sockaddr_un address;
+  if (unix_address(path, &address) < 0) return -1;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_keeping_errno(fd);
+  return fd;
+}
+
+int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int clinux_peer_credentials(int fd, clinux_peer *peer) {
+  struct ucred credentials;
+  socklen_t size = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -1;
+  peer->pid = credentials.pid;
+  peer->uid = credentials.uid;
+  peer->gid = credentials.gid;
+  return 0;
+}
+
+ssize_t clinux_send(int fd, const void *bytes, size_t count) {
+  return send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int clinux_pipe_size(int fd) { return fcntl(fd, F_GETPIPE_SZ); }
+int clinux_set_pipe_size(int fd, int bytes) { return fcntl(fd, F_SETPIPE_SZ, bytes); }
+
+int clinux_unread_bytes(int fd) {
+  int count = 0;
+  return ioctl(fd, FIONREAD, &count) < 0 ? -1 : count;
+}
+
+int clinux_set_nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+int clinux_open_fifo(const char *path, bool write) {
+  return open(path, (write ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+}
+
+bool clinux_is_fifo(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void clinux_trim_heap(void) { malloc_trim(0); }
+
+static int count_entries(const char *path) {
+  DIR *directory = opendir(path);
+  if (directory == NULL) return -1;
+  int count = -2;  // without . and ..
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+int clinux_self_usage(clinux_usage *usage) {
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (file == NULL) return -1;
+  unsigned long total = 0, resident = 0;
+  int fields = fscanf(file, "%lu %lu", &total, &resident);
+  fclose(file);
+  int threads = count_entries("/proc/self/task");
+  int descriptors = count_entries("/proc/self/fd");
+  if (fields != 2 || threads < 0 || descriptors < 0) return -1;
+  usage->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+  usage->threads = (uint32_t)threads;
+  usage->descriptors = (uint32_t)descriptors - 1;  // without the one that counts
+  return 0;
+}

@@ -1,0 +1,78 @@
+#ifndef CLINUX_H
+#define CLINUX_H
+
+// System calls of Linux that Swift's Glibc module lacks because they stand behind _GNU_SOURCE, with plain types
+// only: defining _GNU_SOURCE in a header that Swift imports makes its fd_set differ from Glibc's.
+// Every function returns what the system call returns; -1 leaves the reason in errno.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+
+// epoll_event is packed and holds a union: these keep it out of Swift.
+int clinux_epoll_create(void);
+int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t data);
+
+typedef struct {
+  uint32_t events;
+  uint64_t data;
+} clinux_event;
+
+// At most 256 events a call.
+int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int timeout_ms);
+
+int clinux_eventfd(void);
+int clinux_timerfd(void);
+// Arms a timer at an absolute CLOCK_MONOTONIC time in nanoseconds; 0 disarms it.
+int clinux_timerfd_set(int fd, uint64_t monotonic_ns);
+uint64_t clinux_monotonic_ns(void);
+uint64_t clinux_realtime_ns(void);
+
+// Blocks the signals for the calling thread and all that it starts, and opens a descriptor that reads them.
+int clinux_signalfd(const int *signals, int count);
+// Reads one signal number; 0 when there is none.
+int clinux_signalfd_read(int fd);
+
+// A stream socket bound to a path with its mode set before anybody can connect, and listening.
+int clinux_unix_listen(const char *path, unsigned mode, int backlog);
+int clinux_unix_connect(const char *path);
+int clinux_accept(int fd);
+
+typedef struct {
+  int32_t pid;
+  uint32_t uid;
+  uint32_t gid;
+} clinux_peer;
+
+int clinux_peer_credentials(int fd, clinux_peer *peer);
+
+// Send without SIGPIPE and without waiting.
+ssize_t clinux_send(int fd, const void *bytes, size_t count);
+
+// The size of a pipe's or FIFO's buffer in bytes.
+int clinux_pipe_size(int fd);
+int clinux_set_pipe_size(int fd, int bytes);
+// The bytes that wait in a pipe, FIFO or socket.
+int clinux_unread_bytes(int fd);
+
+int clinux_set_nonblocking(int fd);
+// open(2) with O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW.
+int clinux_open_fifo(const char *path, bool write);
+bool clinux_is_fifo(int fd);
+
+void clinux_name_thread(const char *name);
+// Hands free heap pages back to the kernel (malloc_trim).
+void clinux_trim_heap(void);
+
+// The process's resident memory in bytes and its number of threads and descriptors, from /proc/self.
+typedef struct {
+  uint64_t resident_bytes;
+  uint32_t threads;
+  uint32_t descriptors;
+} clinux_usage;
+
+int clinux_self_usage(clinux_usage *usage);
+
+#endif
