@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 package import SwiftProtobuf
 
 /// Type URLs as containerd has them: bare names. containerd 1.6 looks them up literally, so the usual
@@ -19,7 +20,7 @@ extension Google_Protobuf_Any {
   package init(json: [UInt8], typeURL: String) {
     self.init()
     self.typeURL = typeURL
-    value = .init(json)
+    value = Data(json)
   }
 
   /// The message, where it is of this type; whatever stands before the last slash does not matter.

@@ -1,0 +1,59 @@
+internal import CLinux
+internal import Glibc
+
+/// A file descriptor with one owner, closed when the owner lets go. It must be out of the poller by then.
+package struct Descriptor: ~Copyable, Sendable {
+  package let raw: Int32
+
+  /// Takes over an open descriptor.
+  package init(owning raw: Int32) {
+    self.raw = raw
+  }
+
+  deinit {
+    // EBADF means that somebody closed what was not theirs: going on would close a stranger's descriptor next.
+    if Glibc.close(raw) != 0 { precondition(errno != EBADF, "descriptor \(raw) was closed by somebody else") }
+  }
+
+  /// Closes now.
+  package consuming func close() {}
+
+  /// The number of bytes read, 0 at end of file, nil when there is nothing to read yet.
+  package borrowing func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int? {
+    while true {
+      let count = Glibc.read(raw, buffer.baseAddress, buffer.count)
+      if count >= 0 { return count }
+      if errno == EAGAIN { return nil }
+      if errno != EINTR { throw SystemError.last("read") }
+    }
+  }
+
+  /// The number of bytes written, nil when there is no room.
+  package borrowing func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+    while true {
+      let count = Glibc.write(raw, bytes.baseAddress, bytes.count)
+      if count >= 0 { return count }
+      if errno == EAGAIN { return nil }
+      if errno != EINTR { throw SystemError.last("write") }
+    }
+  }
+}
+
+/// A system call that failed.
+package struct SystemError: Error, Sendable, CustomStringConvertible {
+  package let number: Int32
+  package let call: String
+
+  package init(_ number: Int32, _ call: String) {
+    self.number = number
+    self.call = call
+  }
+
+  package static func last(_ call: String) -> SystemError {
+    SystemError(errno, call)
+  }
+
+  package var description: String {
+    "\(call): \(String(cString: strerror(number)))"
+  }
+}

@@ -1,0 +1,59 @@
+internal import CLinux
+internal import Glibc
+
+/// The FIFOs of one process, in the bundle directory.
+package struct FIFOSet: Sendable, Equatable {
+  /// Empty where the process has no such stream; containerd takes them so.
+  package var stdin = ""
+  package var stdout = ""
+  package var stderr = ""
+  package var terminal = false
+
+  package init(stdin: String, stdout: String, stderr: String, terminal: Bool) {
+    self.stdin = stdin
+    self.stdout = stdout
+    self.stderr = stderr
+    self.terminal = terminal
+  }
+
+  /// Makes the FIFOs, or none where one cannot be made. A terminal has no stderr.
+  package static func make(
+    in directory: String, prefix: String, stdin: Bool, terminal: Bool
+  ) throws(SystemError) -> FIFOSet {
+    let base = "\(directory)/\(prefix)-"
+    let set = FIFOSet(
+      stdin: stdin ? base + "stdin" : "", stdout: base + "stdout", stderr: terminal ? "" : base + "stderr",
+      terminal: terminal)
+    for path in set.paths {
+      // One that an earlier process of this id left behind may have a reader or bytes of its own.
+      unlink(path)
+      if mkfifo(path, 0o600) != 0 {
+        let error = SystemError.last("mkfifo \(path)")
+        set.remove()
+        throw error
+      }
+    }
+    return set
+  }
+
+  package var paths: [String] { [stdin, stdout, stderr].filter { !$0.isEmpty } }
+
+  /// Removes the FIFOs.
+  package func remove() {
+    for path in paths { unlink(path) }
+  }
+
+  /// Opens an existing FIFO without waiting for the other end.
+  static func open(_ path: String, write: Bool) throws(SystemError) -> Descriptor {
+    while true {
+      let fd = clinux_open_fifo(path, write)
+      if fd < 0 {
+        if errno == EINTR { continue }
+        throw SystemError.last("open \(path)")
+      }
+      let descriptor = Descriptor(owning: fd)
+      guard clinux_is_fifo(fd) else { throw SystemError(EINVAL, "open \(path): not a FIFO") }
+      return descriptor
+    }
+  }
+}

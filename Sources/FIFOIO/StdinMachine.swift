@@ -1,0 +1,112 @@
+/// What happens to a process's stdin, as a pure state machine: who holds it does the actions it returns.
+///
+/// `waiting → opening → open → closed`, or `broken` from any of them. Closing means: all bytes written, own
+/// descriptor closed first, then CloseIO exactly once, and only once the process has started (before, containerd
+/// answers OK and does nothing, or loses it: moby#37870, containerd#4489).
+package struct StdinMachine: Sendable, Equatable {
+  package enum Phase: Sendable, Equatable {
+    /// The shim has not opened its end: bytes are kept.
+    case waiting
+    /// It may have: opening is tried until it succeeds.
+    case opening
+    case open
+    case closed
+    /// The process does not read any more.
+    case broken
+  }
+
+  package enum Action: Sendable, Equatable {
+    case open
+    case write
+    case closeDescriptor
+    /// Tell containerd; after `closeDescriptor`.
+    case closeIO
+    case drop
+  }
+
+  package private(set) var phase = Phase.waiting
+  /// Bytes accepted since the start.
+  package private(set) var accepted: UInt64 = 0
+  /// Bytes accepted and not written yet.
+  package private(set) var pending = 0
+  package private(set) var closeAsked = false
+  private var started = false
+  private var closeIODone = false
+
+  package init() {}
+
+  package enum Refusal: Error, Sendable {
+    case closed, broken
+  }
+
+  /// Accepts bytes, which the holder keeps until they are written.
+  package mutating func accept(_ count: Int) throws(Refusal) -> [Action] {
+    if phase == .broken { throw .broken }
+    if closeAsked || phase == .closed { throw .closed }
+    accepted += UInt64(count)
+    pending += count
+    return phase == .open ? [.write] : []
+  }
+
+  /// Asked to close. Again is no error and does nothing.
+  package mutating func close() -> [Action] {
+    if closeAsked { return [] }
+    closeAsked = true
+    return settle()
+  }
+
+  /// The shim has, or is about to have, its end open: Create has returned for init, Start for an exec.
+  package mutating func shimIsReady() -> [Action] {
+    guard phase == .waiting else { return [] }
+    phase = .opening
+    // Nothing to write and closed already: the FIFO need not be opened at all.
+    return pending == 0 && closeAsked ? settle() : [.open]
+  }
+
+  /// Start has returned: CloseIO has an effect from now on.
+  package mutating func processStarted() -> [Action] {
+    started = true
+    return settle()
+  }
+
+  package mutating func opened() -> [Action] {
+    guard phase == .opening else { return [.closeDescriptor] }
+    phase = .open
+    return pending > 0 ? [.write] : settle()
+  }
+
+  package mutating func wrote(_ count: Int) -> [Action] {
+    pending -= count
+    return pending == 0 ? settle() : []
+  }
+
+  /// The process is gone, never came, or closed its end: what it has not read is dropped, and nobody is asked to
+  /// close anything.
+  package mutating func end() -> [Action] {
+    switch phase {
+    case .closed, .broken: return []
+    case .waiting, .opening, .open:
+      let wasOpen = phase == .open
+      phase = .broken
+      pending = 0
+      return wasOpen ? [.closeDescriptor, .drop] : [.drop]
+    }
+  }
+
+  /// What a close that was asked for allows by now.
+  private mutating func settle() -> [Action] {
+    guard closeAsked, pending == 0 else { return [] }
+    var actions: [Action] = []
+    switch phase {
+    case .waiting, .broken: return []
+    case .open: actions.append(.closeDescriptor)
+    case .opening, .closed: break
+    }
+    phase = .closed
+    if started, !closeIODone {
+      closeIODone = true
+      actions.append(.closeIO)
+    }
+    return actions
+  }
+}

@@ -1,0 +1,155 @@
+internal import DequeModule
+internal import Glibc
+
+/// stdin of one process: keeps bytes until the shim reads, writes them, and closes in step with the process's start.
+@Loop
+package final class StdinWriter: ReadinessHandler {
+  private var machine = StdinMachine()
+  private let path: String
+  private var chunks = Deque<[UInt8]>()
+  /// Bytes of the first chunk that are written.
+  private var written = 0
+  private var descriptor: Descriptor?
+  private var registration: Poller.Registration?
+  private var retry: Poller.TimerID?
+  private var delay = Duration.milliseconds(1)
+  private let closeIO: @Loop () -> Void
+  private let onBreak: @Loop () -> Void
+  private var roomWaiters: [UnsafeContinuation<Void, Never>] = []
+
+  /// Bytes that wait here; more make writers wait.
+  private static let limit = 1 << 20
+
+  /// - Parameters:
+  ///   - closeIO: tells containerd, once.
+  ///   - onBreak: called when the process has stopped reading before all was written.
+  package init(path: String, closeIO: @escaping @Loop () -> Void, onBreak: @escaping @Loop () -> Void) {
+    self.path = path
+    self.closeIO = closeIO
+    self.onBreak = onBreak
+  }
+
+  package var offset: UInt64 { machine.accepted }
+  package var isClosed: Bool { machine.closeAsked || machine.phase == .closed }
+
+  /// Accepts bytes as soon as there is room for them.
+  ///
+  /// - Returns: the offset up to which stdin is accepted.
+  package func write(_ bytes: [UInt8]) async throws(StdinMachine.Refusal) -> UInt64 {
+    while machine.pending >= StdinWriter.limit, machine.phase != .broken {
+      await withUnsafeContinuation { roomWaiters.append($0) }
+    }
+    let actions = try machine.accept(bytes.count)
+    if !bytes.isEmpty { chunks.append(bytes) }
+    perform(actions)
+    return machine.accepted
+  }
+
+  package func close() {
+    perform(machine.close())
+  }
+
+  package func shimIsReady() {
+    perform(machine.shimIsReady())
+  }
+
+  package func processStarted() {
+    perform(machine.processStarted())
+  }
+
+  /// The process is gone or never came.
+  package func end() {
+    perform(machine.end())
+    release()
+  }
+
+  package func ready(readable: Bool, writable: Bool, hangup: Bool) {
+    // On a FIFO's writing end an error means that no reader is left.
+    if hangup { return breakOff() }
+    writeOut()
+  }
+
+  private func perform(_ actions: [StdinMachine.Action]) {
+    for action in actions {
+      switch action {
+      case .open: open()
+      case .write: writeOut()
+      case .closeDescriptor: closeDescriptor()
+      case .closeIO: closeIO()
+      case .drop:
+        chunks = []
+        resumeWaiters()
+      }
+    }
+  }
+
+  /// The shim opens its reader a little after its reply at times; until then ENXIO says that nobody reads.
+  private func open() {
+    do {
+      let opened = try FIFOSet.open(path, write: true)
+      registration = try Poller.shared.add(opened, readable: false, writable: false, handler: self)
+      descriptor = consume opened
+      perform(machine.opened())
+    } catch {
+      guard error.number == ENXIO else { return breakOff() }
+      retry = Poller.shared.schedule(after: delay) { [weak self] in
+        self?.retry = nil
+        self?.open()
+      }
+      delay = min(delay * 2, .milliseconds(50))
+    }
+  }
+
+  private func writeOut() {
+    while let chunk = chunks.first, descriptor != nil {
+      let result: Int?
+      do {
+        result = try chunk.withUnsafeBytes { bytes throws(SystemError) in
+          try descriptor?.write(UnsafeRawBufferPointer(rebasing: bytes.dropFirst(written)))
+        }
+      } catch {
+        return breakOff()
+      }
+      guard let count = result else { return watch(true) }
+      written += count
+      if written == chunk.count {
+        chunks.removeFirst()
+        written = 0
+      }
+      let actions = machine.wrote(count)
+      perform(actions)
+      if machine.pending < StdinWriter.limit { resumeWaiters() }
+    }
+    watch(false)
+  }
+
+  private func watch(_ writable: Bool) {
+    if let registration { Poller.shared.change(registration, readable: false, writable: writable) }
+  }
+
+  private func breakOff() {
+    let lost = machine.pending > 0 || !machine.closeAsked
+    perform(machine.end())
+    release()
+    if lost { onBreak() }
+  }
+
+  private func closeDescriptor() {
+    if let registration { Poller.shared.remove(registration) }
+    registration = nil
+    descriptor = nil
+  }
+
+  private func release() {
+    closeDescriptor()
+    if let retry { Poller.shared.cancel(retry) }
+    retry = nil
+    resumeWaiters()
+  }
+
+  private func resumeWaiters() {
+    let waiters = roomWaiters
+    roomWaiters = []
+    for waiter in waiters { waiter.resume() }
+  }
+}

@@ -1,0 +1,36 @@
+/// A command of the wire: a type for its arguments. Its handler is in Worker.
+package protocol Command: Sendable {
+  static var name: String { get }
+  init(_ arguments: inout Arguments) throws(ProtocolError)
+}
+
+extension Command {
+  /// Reads all arguments and refuses what is left over.
+  package static func parse(_ members: [String: JSONValue]) throws(ProtocolError) -> Self {
+    var arguments = Arguments(members)
+    let command = try Self(&arguments)
+    try arguments.finish()
+    return command
+  }
+}
+
+/// Every command that there is.
+package enum Commands {
+  package static let all: [any Command.Type] = [
+    Hello.self, Ping.self, Version.self, WorkerStatus.self, Cancel.self,
+    ContainerCreate.self, ContainerInspect.self, ContainerList.self, ContainerDelete.self,
+    TaskStart.self, TaskDelete.self,
+    ProcessExec.self, ProcessKill.self, ProcessStatus.self, ProcessDelete.self,
+    StdioAttach.self, StdioDetach.self, StdioWrite.self, StdioClose.self,
+    Run.self,
+  ]
+
+  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  package static func parse(_ request: Request) throws(ProtocolError) -> any Command {
+    guard let type = byName[request.command] else {
+      throw ProtocolError(.unknownCommand, "unknown command: \(request.command)")
+    }
+    return try type.parse(request.arguments)
+  }
+}

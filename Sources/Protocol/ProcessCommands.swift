@@ -1,0 +1,177 @@
+/// The size of a terminal in characters.
+package struct TerminalSize: Sendable, Equatable {
+  package let columns: UInt32
+  package let rows: UInt32
+
+  init(_ arguments: inout Arguments) throws(ProtocolError) {
+    guard let columns = try arguments.integer("columns", in: 1...65535) else { throw arguments.missing("columns") }
+    guard let rows = try arguments.integer("rows", in: 1...65535) else { throw arguments.missing("rows") }
+    self.columns = UInt32(columns)
+    self.rows = UInt32(rows)
+  }
+}
+
+/// What becomes of a process when the connection that started it goes.
+package enum OnDisconnect: String, Sendable, CaseIterable {
+  case keep, kill
+}
+
+/// How output reaches the connection that attaches.
+package struct Attachment: Sendable, Equatable {
+  package var streams: Set<StreamName> = [.stdout, .stderr]
+  package var encoding: Encoding = .auto
+
+  package init() {}
+
+  init(_ arguments: inout Arguments) throws(ProtocolError) {
+    if let names = try arguments.strings("streams") {
+      streams = []
+      for name in names {
+        guard let stream = StreamName(rawValue: name), stream != .stdin else {
+          throw arguments.invalid("streams", "an array of stdout and stderr")
+        }
+        streams.insert(stream)
+      }
+    }
+    encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
+  }
+}
+
+/// What `task.start`, `process.exec` and `run` say about a process's stdio.
+package struct StdioArguments: Sendable {
+  /// Without it the process reads /dev/null.
+  package let stdin: Bool
+  package let size: TerminalSize?
+  package let attach: Attachment?
+
+  init(_ arguments: inout Arguments, stdinByDefault: Bool) throws(ProtocolError) {
+    stdin = try arguments.bool("stdin") ?? stdinByDefault
+    size = try arguments.nested("size") { nested throws(ProtocolError) in try TerminalSize(&nested) }
+    attach = try arguments.nested("attach") { nested throws(ProtocolError) in try Attachment(&nested) }
+  }
+}
+
+/// Start: create and start in one.
+package struct TaskStart: Command {
+  package static let name = "task.start"
+  package let container: String
+  package let stdio: StdioArguments
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    stdio = try StdioArguments(&arguments, stdinByDefault: false)
+  }
+}
+
+/// Delete; forced, it kills all processes first and waits for the end.
+package struct TaskDelete: Command {
+  package static let name = "task.delete"
+  package let container: String
+  package let force: Bool
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    force = try arguments.bool("force") ?? false
+  }
+}
+
+/// Exec: one more process in a running container.
+package struct ProcessExec: Command {
+  package enum Source: Sendable {
+    /// An OCI process.
+    case spec([String: JSONValue])
+    case short(ShortProcess)
+  }
+
+  package static let name = "process.exec"
+  package let container: String
+  package let process: String
+  package let source: Source
+  package let stdio: StdioArguments
+  package let onDisconnect: OnDisconnect
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    guard let process = try arguments.identifier("process") else { throw arguments.missing("process") }
+    // containerd takes an exec that is called like its container, and then its exit looks like init's.
+    if process == "init" || process == container {
+      throw arguments.invalid("process", "neither init nor the container's id")
+    }
+    self.process = process
+    stdio = try StdioArguments(&arguments, stdinByDefault: false)
+    onDisconnect = try arguments.choice("on_disconnect", OnDisconnect.self) ?? .keep
+    if let spec = try arguments.object("spec") {
+      guard let args = spec["args"]?.array, !args.isEmpty, args.allSatisfy({ $0.string != nil }) else {
+        throw arguments.missing("spec.args")
+      }
+      source = .spec(spec)
+    } else {
+      source = .short(try ShortProcess(&arguments))
+    }
+  }
+}
+
+/// Kill: sends a signal.
+package struct ProcessKill: Command {
+  package static let name = "process.kill"
+  package let container: String
+  package let process: ProcessName
+  package let signal: UInt32
+  /// All processes of the container instead of one.
+  package let all: Bool
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+    if let value = arguments.take("signal") {
+      guard let signal = Signal.parse(value) else {
+        throw arguments.invalid("signal", "a signal's name or its number from 1 to 64")
+      }
+      self.signal = signal
+    } else {
+      signal = Signal.term
+    }
+    all = try arguments.bool("all") ?? false
+  }
+}
+
+/// Status of a process.
+package struct ProcessStatus: Command {
+  package static let name = "process.status"
+  package let container: String
+  package let process: ProcessName
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+  }
+}
+
+/// Process.Delete: frees what containerd keeps of a process that has ended.
+package struct ProcessDelete: Command {
+  package static let name = "process.delete"
+  package let container: String
+  package let process: ProcessName
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+  }
+}
+
+/// Create, start, attach, wait and delete in one.
+package struct Run: Command {
+  package static let name = "run"
+  /// Made up where it is not said.
+  package let container: String?
+  package let description: ContainerDescription
+  package let stdio: StdioArguments
+  package let onDisconnect: OnDisconnect
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.identifier("container")
+    stdio = try StdioArguments(&arguments, stdinByDefault: false)
+    onDisconnect = try arguments.choice("on_disconnect", OnDisconnect.self) ?? .kill
+    description = try ContainerDescription(&arguments)
+  }
+}

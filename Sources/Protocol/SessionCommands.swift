@@ -1,0 +1,44 @@
+/// The client introduces itself; optional.
+package struct Hello: Command {
+  package static let name = "hello"
+  package let client: String?
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    client = try arguments.string("client")
+    // What a client would accept beyond the defaults. No feature needs consent so far.
+    _ = try arguments.strings("accept")
+  }
+}
+
+/// Does nothing, at once.
+package struct Ping: Command {
+  package static let name = "ping"
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {}
+}
+
+/// The versions of worker, protocol and containerd.
+package struct Version: Command {
+  package static let name = "version"
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {}
+}
+
+/// Counters of the worker.
+package struct WorkerStatus: Command {
+  package static let name = "worker.status"
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {}
+}
+
+/// Cancels a command of this connection.
+package struct Cancel: Command {
+  package static let name = "cancel"
+  package let target: Request.ID
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    switch arguments.take("target") {
+    case nil: throw arguments.missing("target")
+    case .string(let text): target = .string(text)
+    case .int(let number): target = .int(number)
+    default: throw arguments.invalid("target", "the id of a command")
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/// Output comes to this connection from where the last reader stopped.
+package struct StdioAttach: Command {
+  package static let name = "stdio.attach"
+  package let container: String
+  package let process: ProcessName
+  package let attachment: Attachment
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+    attachment = try Attachment(&arguments)
+  }
+}
+
+/// Output no longer comes to this connection.
+package struct StdioDetach: Command {
+  package static let name = "stdio.detach"
+  package let container: String
+  package let process: ProcessName
+  package let streams: Set<StreamName>
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+    streams = try Attachment(&arguments).streams
+  }
+}
+
+/// Bytes for stdin.
+package struct StdioWrite: Command {
+  package static let name = "stdio.write"
+  package let container: String
+  package let process: ProcessName
+  package let bytes: [UInt8]
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+    let text = try arguments.string("text")
+    let base64 = try arguments.string("base64")
+    switch (text, base64) {
+    case (let text?, nil): bytes = Array(text.utf8)
+    case (nil, let base64?):
+      guard let decoded = Base64.decode(base64) else { throw arguments.invalid("base64", "base64 with padding") }
+      bytes = decoded
+    case (nil, nil): throw arguments.missing("text")
+    default: throw arguments.invalid("base64", "absent where text is given")
+    }
+  }
+}
+
+/// Closes stdin once all bytes before it are written.
+package struct StdioClose: Command {
+  package static let name = "stdio.close"
+  package let container: String
+  package let process: ProcessName
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+  }
+}

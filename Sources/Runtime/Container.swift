@@ -1,0 +1,99 @@
+package import FIFOIO
+
+/// A container as the worker knows it, retained from creation or loading until it is deleted.
+@Loop
+package final class Container {
+  package let id: String
+  /// Where its FIFOs are; the value of the label `containerd-worker/bundle`.
+  package let bundle: String
+  package let terminal: Bool
+  /// The OCI spec as JSON.
+  package let spec: [UInt8]
+  package internal(set) var task: ContainerProcess?
+  package internal(set) var execs: [String: ContainerProcess] = [:]
+  /// What became of execs that are deleted in containerd and not yet asked for, the oldest first.
+  package internal(set) var endedExecs: [(exec: String, pid: UInt32, exit: ExitStatus)] = []
+  var outOfMemory = false
+
+  static let rememberedExecs = 256
+
+  init(id: String, bundle: String, terminal: Bool, spec: [UInt8]) {
+    self.id = id
+    self.bundle = bundle
+    self.terminal = terminal
+    self.spec = spec
+  }
+
+  package func process(_ exec: String?) -> ContainerProcess? {
+    if let exec { execs[exec] } else { task }
+  }
+
+  package var processes: [ContainerProcess] {
+    (task.map { [$0] } ?? []) + execs.values
+  }
+
+  func remember(_ process: ContainerProcess) {
+    guard let exec = process.exec, let exit = process.life.exit else { return }
+    endedExecs.append((exec, process.pid, exit))
+    if endedExecs.count > Container.rememberedExecs { endedExecs.removeFirst() }
+  }
+
+  func takeEnded(_ exec: String) -> (exec: String, pid: UInt32, exit: ExitStatus)? {
+    guard let index = endedExecs.firstIndex(where: { $0.exec == exec }) else { return nil }
+    return endedExecs.remove(at: index)
+  }
+}
+
+/// What a container is created from.
+package struct NewContainer: Sendable {
+  package var id: String
+  /// The whole OCI spec as JSON.
+  package var spec: [UInt8]
+  package var terminal: Bool
+  package var labels: [String: String]
+  package var runtime: String
+  package var runtimeOptions: RuncOptions?
+
+  package init(
+    id: String, spec: [UInt8], terminal: Bool, labels: [String: String], runtime: String,
+    runtimeOptions: RuncOptions?
+  ) {
+    self.id = id
+    self.spec = spec
+    self.terminal = terminal
+    self.labels = labels
+    self.runtime = runtime
+    self.runtimeOptions = runtimeOptions
+  }
+}
+
+/// Options of `io.containerd.runc.v2`; what is not set is the shim's default.
+package struct RuncOptions: Sendable, Equatable {
+  package var binaryName = ""
+  package var root = ""
+  package var shimCgroup = ""
+  package var systemdCgroup = false
+  package var noPivotRoot = false
+  package var noNewKeyring = false
+  package var ioUID: UInt32 = 0
+  package var ioGID: UInt32 = 0
+
+  package init() {}
+}
+
+/// What a container's metadata says.
+package struct ContainerSummary: Sendable {
+  package let id: String
+  package let labels: [String: String]
+  package let image: String
+  package let runtime: String
+  package let createdAt: Timestamp?
+  package let spec: [UInt8]
+}
+
+/// What containerd says of a process now.
+package struct ProcessStatusReport: Sendable {
+  package let status: String
+  package let pid: UInt32
+  package let exit: ExitStatus?
+}

@@ -1,0 +1,203 @@
+package import FIFOIO
+
+/// A process of a container: the init process of its task, or an exec. It owns the process's FIFOs, its stdio and its
+/// state, from before it is created until it is deleted.
+@Loop
+package final class ContainerProcess {
+  package let container: String
+  /// Nil for the init process.
+  package let exec: String?
+  package private(set) var pid: UInt32 = 0
+  package private(set) var life = ProcessLife()
+  package private(set) var stdin: StdinWriter?
+  package private(set) var stdout: OutputReader?
+  package private(set) var stderr: OutputReader?
+  package let fifos: FIFOSet
+  private let host: any ProcessHost
+  private var drainTimer: Poller.TimerID?
+  private var exitWaiters: [ObjectIdentifier: Waiter] = [:]
+  private var closeWaiters: [ObjectIdentifier: Waiter] = [:]
+
+  /// How long output may still come, or wait for its reader, after the process has exited: a child that it left
+  /// behind may hold its stdout for ever.
+  package static let drainDeadline = Duration.seconds(10)
+
+  /// Opens the outputs of FIFOs that exist.
+  init(container: String, exec: String?, fifos: FIFOSet, host: any ProcessHost) throws(SystemError) {
+    self.container = container
+    self.exec = exec
+    self.fifos = fifos
+    self.host = host
+    let ended: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
+    if !fifos.stdout.isEmpty { stdout = try OutputReader(path: fifos.stdout, onEnd: ended) }
+    do {
+      if !fifos.stderr.isEmpty { stderr = try OutputReader(path: fifos.stderr, onEnd: ended) }
+    } catch {
+      stdout?.abandon(.lost)
+      throw error
+    }
+    if !fifos.stdin.isEmpty {
+      stdin = StdinWriter(
+        path: fifos.stdin,
+        closeIO: { [weak self] in self?.closeIO() },
+        onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } })
+    }
+  }
+
+  package var readers: [(stream: Stream, reader: OutputReader)] {
+    [(.stdout, stdout), (.stderr, stderr)].compactMap { stream, reader in reader.map { (stream, $0) } }
+  }
+
+  package var isRunning: Bool { life.phase < .exited && life.exit == nil }
+
+  // MARK: - What becomes known
+
+  func added() {
+    tell(life.added())
+  }
+
+  func shimIsReady() {
+    stdin?.shimIsReady()
+  }
+
+  func started(pid: UInt32) {
+    self.pid = pid
+    tell(life.started())
+    stdin?.processStarted()
+    stdin?.shimIsReady()
+  }
+
+  /// Lets an exit be told: to be called when whoever started the process has its reply.
+  package func announce() {
+    tell(life.announce())
+  }
+
+  /// Taken over from an earlier worker, which told of its start.
+  func adopted(pid: UInt32, running: Bool) {
+    self.pid = pid
+    life.adopt(running: running)
+    if running { stdin?.processStarted() }
+    stdin?.shimIsReady()
+  }
+
+  func exited(_ status: ExitStatus) {
+    guard life.exit == nil else { return }
+    stdin?.end()
+    drainTimer = Poller.shared.schedule(after: ContainerProcess.drainDeadline) { [weak self] in
+      self?.giveUpDraining()
+    }
+    tell(life.exited(status))
+    outputMayHaveEnded()
+  }
+
+  /// Also called by readers of the output when they have got everything or have gone.
+  package func outputMayHaveEnded() {
+    guard life.exit != nil else { return }
+    let over = readers.allSatisfy { $0.reader.end != nil && ($0.reader.sink == nil || $0.reader.isDrained) }
+    guard over else { return }
+    cancelDrainTimer()
+    tell(life.outputEnded())
+  }
+
+  /// The start failed, or the process is deleted: releases everything.
+  func release(_ end: OutputReader.End = .lost) {
+    cancelDrainTimer()
+    stdin?.end()
+    for (_, reader) in readers where reader.end == nil { reader.abandon(end) }
+    fifos.remove()
+    life.deleted()
+    resume(&exitWaiters)
+    resume(&closeWaiters)
+  }
+
+  /// The worker stops: lets go of the FIFOs and leaves them for the next one.
+  func letGo() {
+    cancelDrainTimer()
+    stdin?.end()
+    for (_, reader) in readers where reader.end == nil { reader.abandon(.lost) }
+  }
+
+  // MARK: - Waiting
+
+  /// Returns when the exit has been told, or the process is gone; at once when the task is cancelled.
+  package func waitForExit() async {
+    await wait(\.exitWaiters) { $0.life.phase >= .exited }
+  }
+
+  /// Returns when `process.closed` has been told, or the process is gone; at once when the task is cancelled.
+  package func waitForClose() async {
+    await wait(\.closeWaiters) { $0.life.phase >= .closed }
+  }
+
+  // MARK: -
+
+  private func tell(_ news: [ProcessLife.News]) {
+    for item in news {
+      switch item {
+      case .added:
+        host.tell(exec.map { .processAdded(container, exec: $0) } ?? .taskCreated(container, pid: pid))
+      case .started:
+        host.tell(exec.map { .processStarted(container, exec: $0, pid: pid) } ?? .taskStarted(container, pid: pid))
+      case .exited(let status):
+        host.tell(.processExited(container, exec: exec, pid: pid, status))
+        resume(&exitWaiters)
+      case .closed(let status):
+        host.tell(.processClosed(container, exec: exec, pid: pid, status, streams: summary))
+        resume(&closeWaiters)
+        host.processClosed(self)
+      }
+    }
+  }
+
+  private var summary: [StreamSummary] {
+    [(Stream.stdout, stdout), (.stderr, stderr)].map { stream, reader in
+      StreamSummary(stream: stream, bytes: reader?.bytesRead ?? 0, end: reader?.end?.rawValue ?? "none")
+    }
+  }
+
+  func setPID(_ pid: UInt32) {
+    self.pid = pid
+  }
+
+  private func giveUpDraining() {
+    drainTimer = nil
+    for (_, reader) in readers { reader.giveUp() }
+    tell(life.outputEnded())
+  }
+
+  private func cancelDrainTimer() {
+    if let drainTimer { Poller.shared.cancel(drainTimer) }
+    drainTimer = nil
+  }
+
+  private func closeIO() {
+    let host = host
+    let process = self
+    Task { @Loop in await host.closeIO(of: process) }
+  }
+
+  private func wait(
+    _ waiters: ReferenceWritableKeyPath<ContainerProcess, [ObjectIdentifier: Waiter]>,
+    until done: (ContainerProcess) -> Bool
+  ) async {
+    if done(self) { return }
+    let waiter = Waiter()
+    self[keyPath: waiters][ObjectIdentifier(waiter)] = waiter
+    await waiter.wait()
+    self[keyPath: waiters][ObjectIdentifier(waiter)] = nil
+  }
+
+  private func resume(_ waiters: inout [ObjectIdentifier: Waiter]) {
+    for waiter in waiters.values { waiter.resume() }
+    waiters = [:]
+  }
+}
+
+/// What a process needs of the runtime that holds it.
+@Loop
+protocol ProcessHost: AnyObject {
+  func tell(_ event: LifecycleEvent)
+  func stdinBroke(_ process: ContainerProcess)
+  func closeIO(of process: ContainerProcess) async
+  func processClosed(_ process: ContainerProcess)
+}

@@ -1,0 +1,125 @@
+internal import ContainerdAPI
+internal import FIFOIO
+internal import Glibc
+
+extension ContainerRuntime {
+  /// Kill: sends a signal. One that comes when the process has ended is `not_found`.
+  package func kill(_ id: String, exec: String?, signal: UInt32, all: Bool) async throws(RuntimeError) {
+    try await killRPC(id, exec: exec, signal: signal, all: all)
+  }
+
+  /// Delete of a task, once its output is out. Forced: kills all its processes first and waits for the end.
+  package func deleteTask(_ id: String, force: Bool) async throws(RuntimeError) -> ExitStatus {
+    let container = try await load(id)
+    guard let process = container.task else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    if process.isRunning {
+      guard force else { throw RuntimeError(.wrongState, "the task of container \(id) is running") }
+      do throws(RuntimeError) {
+        try await killRPC(id, exec: nil, signal: UInt32(SIGKILL), all: true)
+      } catch {
+        if error.kind != .notFound { throw error }
+        await settle(process)
+      }
+    }
+    await process.waitForClose()
+    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
+    guard container.task === process else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    let answer: CDDeleteResponse
+    do throws(RuntimeError) {
+      answer = try await deleteTaskRPC(id, timeout: Containerd.timeout)
+    } catch {
+      // Gone in containerd, which is what was asked for; what we know of its exit still counts.
+      guard error.kind == .notFound, let exit = process.life.exit else { throw error }
+      removeTask(of: container, exit)
+      return exit
+    }
+    let exit =
+      process.life.exit
+      ?? ExitStatus(code: answer.exitStatus, exitedAt: Timestamp(answer.exitedAt), source: .reconcile)
+    removeTask(of: container, exit)
+    return exit
+  }
+
+  private func removeTask(of container: Container, _ exit: ExitStatus) {
+    // The shim is gone, and with it every exec.
+    for exec in container.execs.values {
+      exec.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
+      exec.release()
+    }
+    container.execs = [:]
+    container.endedExecs = []
+    container.task?.release()
+    container.task = nil
+    tell(.taskDeleted(container.id, exit))
+  }
+
+  /// Process.Delete of an exec.
+  package func deleteExec(_ id: String, _ exec: String, force: Bool) async throws(RuntimeError) -> ExitStatus {
+    let container = try await load(id)
+    if let ended = container.takeEnded(exec) { return ended.exit }
+    guard let process = container.execs[exec] else {
+      throw RuntimeError(.notFound, "container \(id) has no process \(exec)")
+    }
+    guard let exit = process.life.exit else { throw RuntimeError(.wrongState, "process \(exec) is running") }
+    await process.waitForClose()
+    guard container.execs[exec] === process else { return exit }
+    do throws(RuntimeError) {
+      try await deleteProcessRPC(id, exec, timeout: Containerd.timeout)
+    } catch {
+      if error.kind != .notFound { throw error }
+    }
+    if container.execs[exec] === process {
+      container.execs[exec] = nil
+      container.remember(process)
+      // Readers that attach late still find the backlog; the FIFOs are not needed for it.
+      process.release()
+    }
+    return exit
+  }
+
+  /// What containerd says of a process.
+  package func status(_ id: String, exec: String?) async throws(RuntimeError) -> ProcessStatusReport {
+    let container = try await load(id)
+    if let exec, let ended = container.endedExecs.first(where: { $0.exec == exec }) {
+      return ProcessStatusReport(status: "stopped", pid: ended.pid, exit: ended.exit)
+    }
+    guard let process = try await get(id, exec: exec) else {
+      throw RuntimeError(.notFound, "container \(id) has no \(exec.map { "process \($0)" } ?? "task")")
+    }
+    let exit =
+      process.status == .stopped
+      ? ExitStatus(code: process.exitStatus, exitedAt: Timestamp(process.exitedAt), source: .reconcile) : nil
+    return ProcessStatusReport(
+      status: "\(process.status)", pid: process.pid, exit: container.process(exec)?.life.exit ?? exit)
+  }
+
+  // MARK: - RPCs that several operations use
+
+  func killRPC(_ id: String, exec: String?, signal: UInt32, all: Bool) async throws(RuntimeError) {
+    var request = CDKillRequest()
+    request.containerID = id
+    request.execID = exec ?? ""
+    request.signal = signal
+    request.all = all
+    _ = try await containerd.call(ContainerdService.Tasks.kill, request)
+  }
+
+  func deleteTaskRPC(_ id: String, timeout: Duration) async throws(RuntimeError) -> CDDeleteResponse {
+    var request = CDDeleteTaskRequest()
+    request.containerID = id
+    return try await containerd.call(ContainerdService.Tasks.delete, request, timeout: timeout)
+  }
+
+  func deleteProcessRPC(_ id: String, _ exec: String, timeout: Duration) async throws(RuntimeError) {
+    var request = CDDeleteProcessRequest()
+    request.containerID = id
+    request.execID = exec
+    _ = try await containerd.call(ContainerdService.Tasks.deleteProcess, request, timeout: timeout)
+  }
+
+  func waitRPC(_ id: String, timeout: Duration) async throws(RuntimeError) {
+    var request = CDWaitRequest()
+    request.containerID = id
+    _ = try await containerd.call(ContainerdService.Tasks.wait, request, timeout: timeout)
+  }
+}

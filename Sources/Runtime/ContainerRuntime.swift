@@ -1,0 +1,235 @@
+internal import ContainerdAPI
+package import FIFOIO
+internal import Glibc
+package import Logging
+internal import SwiftProtobuf
+
+/// Who is told what happens.
+@Loop
+package protocol RuntimeObserver: AnyObject {
+  func runtime(_ event: LifecycleEvent)
+  /// The process has stopped reading its stdin before all of it was written.
+  func stdinBroke(_ process: ContainerProcess)
+}
+
+/// containerd as objects that are retained: containers, their tasks, their processes. No call is made to look before
+/// an operation; the server's answer decides.
+@Loop
+package final class ContainerRuntime {
+  package let containerd: Containerd
+  package weak var observer: (any RuntimeObserver)?
+  package internal(set) var containers: [String: Container] = [:]
+  /// True while events of containerd reach us.
+  package internal(set) var connected = false
+  /// Why it was not reached the last time.
+  package internal(set) var lastFailure = ""
+  /// containerd's own version, once it has told.
+  package internal(set) var version: (version: String, revision: String)?
+  package internal(set) var eventsReceived = 0
+  let bundles: String
+  let log: Logger
+  var subscription: Task<Void, Never>?
+
+  static let bundleLabel = "containerd-worker/bundle"
+
+  /// - Parameter stateDirectory: exists, and belongs to this worker alone.
+  package init(containerd: Containerd, stateDirectory: String, log: Logger) {
+    self.containerd = containerd
+    self.log = log
+    bundles = stateDirectory + "/bundles"
+  }
+
+  // MARK: - Containers
+
+  /// NewContainer: one RPC and a directory.
+  package func create(_ new: NewContainer) async throws(RuntimeError) -> Container {
+    if containers[new.id] != nil {
+      throw RuntimeError(.alreadyExists, "container \(new.id) exists")
+    }
+    let bundle = bundles + "/" + new.id
+    var container = CDContainer()
+    container.id = new.id
+    container.labels = new.labels
+    container.labels[ContainerRuntime.bundleLabel] = bundle
+    container.runtime.name = new.runtime
+    do {
+      if let options = new.runtimeOptions { container.runtime.options = try .init(containerd: options.message) }
+    } catch {
+      throw RuntimeError(.internalError, "cannot encode the runtime's options: \(error)")
+    }
+    container.spec = Google_Protobuf_Any(json: new.spec, typeURL: TypeURL.spec)
+    var request = CDCreateContainerRequest()
+    request.container = container
+    _ = try await containerd.call(ContainerdService.Containers.create, request)
+    let created = Container(id: new.id, bundle: bundle, terminal: new.terminal, spec: new.spec)
+    containers[new.id] = created
+    tell(.containerCreated(new.id))
+    return created
+  }
+
+  /// A container that this worker has at hand, or else containerd has: then with its task, attached.
+  package func load(_ id: String) async throws(RuntimeError) -> Container {
+    if let container = containers[id] { return container }
+    var request = CDGetContainerRequest()
+    request.id = id
+    let answer: CDGetContainerResponse
+    do throws(RuntimeError) {
+      answer = try await containerd.call(ContainerdService.Containers.get, request)
+    } catch {
+      throw error.kind == .notFound ? RuntimeError(.notFound, "no such container: \(id)") : error
+    }
+    if let container = containers[id] { return container }
+    let container = Container(
+      id: id, bundle: answer.container.labels[ContainerRuntime.bundleLabel] ?? bundles + "/" + id,
+      terminal: false, spec: Array(answer.container.spec.value))
+    containers[id] = container
+    if let process = try await get(id, exec: nil) { adopt(process, into: container) }
+    return container
+  }
+
+  package func list(_ filters: [String]) async throws(RuntimeError) -> [ContainerSummary] {
+    var request = CDListContainersRequest()
+    request.filters = filters
+    return try await containerd.call(ContainerdService.Containers.list, request).containers.map(ContainerSummary.init)
+  }
+
+  package func metadata(_ id: String) async throws(RuntimeError) -> ContainerSummary {
+    var request = CDGetContainerRequest()
+    request.id = id
+    return ContainerSummary(try await containerd.call(ContainerdService.Containers.get, request).container)
+  }
+
+  /// Container.Delete. containerd itself would delete the metadata under a running task and orphan its shim.
+  package func delete(_ id: String, force: Bool) async throws(RuntimeError) {
+    let container = try await load(id)
+    if container.task != nil {
+      guard force else { throw RuntimeError(.wrongState, "container \(id) has a task") }
+      do throws(RuntimeError) {
+        _ = try await deleteTask(id, force: true)
+      } catch {
+        if error.kind != .notFound { throw error }
+      }
+    }
+    var request = CDDeleteContainerRequest()
+    request.id = id
+    do throws(RuntimeError) {
+      _ = try await containerd.call(ContainerdService.Containers.delete, request)
+    } catch {
+      // Somebody else deleted it: then it is gone for us too.
+      if error.kind == .notFound { forget(container) }
+      throw error
+    }
+    forget(container)
+  }
+
+  private func forget(_ container: Container) {
+    for process in container.processes { process.release() }
+    containers[container.id] = nil
+    // Only the directory that this worker makes is ever removed, and only its FIFOs and itself.
+    if container.bundle == bundles + "/" + container.id { rmdir(container.bundle) }
+    tell(.containerDeleted(container.id))
+  }
+
+  // MARK: - Version
+
+  /// containerd's version and revision.
+  package func fetchVersion() async throws(RuntimeError) -> (version: String, revision: String) {
+    let answer = try await containerd.call(ContainerdService.Version.version, Empty(), timeout: .seconds(10))
+    version = (answer.version, answer.revision)
+    return (answer.version, answer.revision)
+  }
+
+  // MARK: - Stop
+
+  /// Ends every call and lets go of all stdio. Containers go on running.
+  package func stop() async {
+    subscription?.cancel()
+    for container in containers.values {
+      for process in container.processes { process.letGo() }
+    }
+    await containerd.cancelAll()
+  }
+
+  func get(_ id: String, exec: String?) async throws(RuntimeError) -> CDProcess? {
+    var request = CDGetRequest()
+    request.containerID = id
+    request.execID = exec ?? ""
+    do throws(RuntimeError) {
+      return try await containerd.call(ContainerdService.Tasks.get, request, timeout: .seconds(10)).process
+    } catch {
+      if error.kind == .notFound { return nil }
+      throw error
+    }
+  }
+}
+
+extension ContainerRuntime: ProcessHost {
+  func tell(_ event: LifecycleEvent) {
+    observer?.runtime(event)
+  }
+
+  func stdinBroke(_ process: ContainerProcess) {
+    observer?.stdinBroke(process)
+  }
+
+  /// Its error is no client's any more, who has been told that stdin is closed; it is reported here.
+  func closeIO(of process: ContainerProcess) async {
+    var request = CDCloseIORequest()
+    request.containerID = process.container
+    request.execID = process.exec ?? ""
+    request.stdin = true
+    do throws(RuntimeError) {
+      _ = try await containerd.call(ContainerdService.Tasks.closeIO, request)
+    } catch {
+      // Gone meanwhile: what was to be closed is closed.
+      if error.kind == .notFound || !process.isRunning { return }
+      log.error("CloseIO failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+    }
+  }
+
+  /// Execs are always deleted in containerd once their output is out: the shim would keep them as long as it lives.
+  func processClosed(_ process: ContainerProcess) {
+    guard let exec = process.exec else { return }
+    Task { @Loop in
+      do throws(RuntimeError) {
+        _ = try await deleteExec(process.container, exec, force: false)
+      } catch {
+        if error.kind != .notFound {
+          log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
+        }
+      }
+    }
+  }
+}
+
+extension RuncOptions {
+  var message: CDOptions {
+    var options = CDOptions()
+    options.binaryName = binaryName
+    options.root = root
+    options.shimCgroup = shimCgroup
+    options.systemdCgroup = systemdCgroup
+    options.noPivotRoot = noPivotRoot
+    options.noNewKeyring = noNewKeyring
+    options.ioUid = ioUID
+    options.ioGid = ioGID
+    return options
+  }
+}
+
+extension ContainerSummary {
+  init(_ container: CDContainer) {
+    id = container.id
+    labels = container.labels
+    image = container.image
+    runtime = container.runtime.name
+    createdAt = container.hasCreatedAt ? Timestamp(container.createdAt) : nil
+    spec = Array(container.spec.value)
+  }
+}
+
+extension Timestamp {
+  init(_ timestamp: Google_Protobuf_Timestamp) {
+    self.init(seconds: timestamp.seconds, nanoseconds: timestamp.nanos)
+  }
+}

@@ -1,0 +1,30 @@
+/// Why an operation on containers failed, in the terms of the runtime.
+package struct RuntimeError: Error, Sendable, Equatable {
+  package enum Kind: Sendable, Equatable {
+    case notFound
+    case alreadyExists
+    case wrongState
+    case invalidArgument
+    /// A process could not be started; the exit code is what a shell would report: 126, 127 or 128.
+    case startFailed(stage: Stage, exitCode: Int)
+    /// containerd is down or does not answer.
+    case unavailable
+    case deadlineExceeded
+    case cancelled
+    case io
+    case internalError
+  }
+
+  /// The step at which a process's start failed.
+  package enum Stage: String, Sendable {
+    case create, start, exec
+  }
+
+  package var kind: Kind
+  package var message: String
+
+  package init(_ kind: Kind, _ message: String) {
+    self.kind = kind
+    self.message = message
+  }
+}
