@@ -146,6 +146,8 @@ bool clinux_is_fifo(int fd) {
   return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
+void clinux_print_error(const char *line) { fputs(line, stderr); }
+
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 void clinux_trim_heap(void) { malloc_trim(0); }

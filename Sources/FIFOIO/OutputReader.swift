@@ -2,11 +2,13 @@ internal import Glibc
 
 /// Where output goes.
 @Loop
-package protocol OutputSink: AnyObject {
+package protocol OutputSink: AnyObject, Sendable {
   /// False holds the stream back until `OutputReader.resume`.
   var hasRoom: Bool { get }
   /// Takes a chunk and says how much of it; what is left (part of a character) comes again with what follows.
   func deliver(_ chunk: UnsafeRawBufferPointer, from reader: OutputReader, offset: UInt64, final: Bool) -> Int
+  /// True when what was delivered precedes all that will be told from now on.
+  var isFlushed: Bool { get }
   /// All has been delivered.
   func ended(_ reader: OutputReader)
 }

@@ -44,6 +44,7 @@ package final class Poller {
   private var lastTimer: UInt64 = 0
   private var events = [clinux_event](repeating: clinux_event(), count: 256)
   private var wakeup: Int32 = -1
+  private var deferred: [@Loop () -> Void] = []
 
   /// Watches a descriptor, which must be taken out by `remove` before it is closed.
   package func add(
@@ -93,6 +94,12 @@ package final class Poller {
     }
   }
 
+  /// Runs an action once at the end of this round, before the loop waits again: for what many events cause and one
+  /// system call can do.
+  package func atEndOfRound(_ action: @escaping @Loop () -> Void) {
+    deferred.append(action)
+  }
+
   /// The descriptors watched and the timers set.
   package var load: (descriptors: Int, timers: Int) { (slots.count - free.count, actions.count) }
 
@@ -120,6 +127,11 @@ package final class Poller {
         hangup: mask & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0)
     }
     fireTimers()
+    while !deferred.isEmpty {
+      let actions = deferred
+      deferred = []
+      for action in actions { action() }
+    }
   }
 
   private func fireTimers() {

@@ -64,18 +64,24 @@ package struct ShortSpec: Sendable {
   }
 }
 
-/// A process in short form.
+/// A process in short form. What an exec leaves out it has from its container.
 package struct ShortProcess: Sendable {
   package let args: [String]
   package let env: [String]
-  package let cwd: String
-  package let user: User
+  package let cwd: String?
+  package let user: User?
   package let terminal: Bool
 
   package struct User: Sendable, Equatable {
     package var uid: UInt32 = 0
     package var gid: UInt32 = 0
     package var additionalGids: [UInt32] = []
+
+    package init(uid: UInt32 = 0, gid: UInt32 = 0, additionalGids: [UInt32] = []) {
+      self.uid = uid
+      self.gid = gid
+      self.additionalGids = additionalGids
+    }
   }
 
   init(_ arguments: inout Arguments) throws(ProtocolError) {
@@ -86,19 +92,19 @@ package struct ShortProcess: Sendable {
     for entry in env where !entry.dropFirst().contains("=") {
       throw arguments.invalid("env", "an array of NAME=value")
     }
-    cwd = try arguments.string("cwd") ?? "/"
-    guard cwd.hasPrefix("/") else { throw arguments.invalid("cwd", "an absolute path") }
+    cwd = try arguments.string("cwd")
+    guard cwd?.hasPrefix("/") ?? true else { throw arguments.invalid("cwd", "an absolute path") }
     terminal = try arguments.bool("terminal") ?? false
     user = try ShortProcess.readUser(&arguments)
   }
 
   /// `1000`, `"1000"`, `"1000:1000"` or an OCI user.
-  private static func readUser(_ arguments: inout Arguments) throws(ProtocolError) -> User {
+  private static func readUser(_ arguments: inout Arguments) throws(ProtocolError) -> User? {
     let expected = "a uid, \"uid:gid\" or an object with uid and gid"
     let numbers: [JSONValue?]
     var additional: [JSONValue] = []
     switch arguments.take("user") {
-    case nil: return User()
+    case nil: return nil
     case .int(let uid): numbers = [.int(uid)]
     case .string(let text):
       numbers = text.split(separator: ":", omittingEmptySubsequences: false).map { Int64($0).map(JSONValue.int) }

@@ -11,8 +11,8 @@ package final class Container {
   package let spec: [UInt8]
   package internal(set) var task: ContainerProcess?
   package internal(set) var execs: [String: ContainerProcess] = [:]
-  /// What became of execs that are deleted in containerd and not yet asked for, the oldest first.
-  package internal(set) var endedExecs: [(exec: String, pid: UInt32, exit: ExitStatus)] = []
+  /// Execs that are deleted in containerd and kept for whoever asks, the oldest first.
+  private var ended: [String] = []
   var outOfMemory = false
 
   static let rememberedExecs = 256
@@ -32,15 +32,14 @@ package final class Container {
     (task.map { [$0] } ?? []) + execs.values
   }
 
+  /// Keeps an exec that containerd no longer knows: its exit, and output that nobody has read. Only the last ones.
   func remember(_ process: ContainerProcess) {
-    guard let exec = process.exec, let exit = process.life.exit else { return }
-    endedExecs.append((exec, process.pid, exit))
-    if endedExecs.count > Container.rememberedExecs { endedExecs.removeFirst() }
-  }
-
-  func takeEnded(_ exec: String) -> (exec: String, pid: UInt32, exit: ExitStatus)? {
-    guard let index = endedExecs.firstIndex(where: { $0.exec == exec }) else { return nil }
-    return endedExecs.remove(at: index)
+    guard let exec = process.exec else { return }
+    ended.append(exec)
+    while ended.count > Container.rememberedExecs {
+      let oldest = ended.removeFirst()
+      if let process = execs[oldest], process.isDeleted { execs[oldest] = nil }
+    }
   }
 }
 

@@ -17,6 +17,7 @@ package final class ContainerProcess {
   private var drainTimer: Poller.TimerID?
   private var exitWaiters: [ObjectIdentifier: Waiter] = [:]
   private var closeWaiters: [ObjectIdentifier: Waiter] = [:]
+  private var deletionWaiters: [ObjectIdentifier: Waiter] = [:]
 
   /// How long output may still come, or wait for its reader, after the process has exited: a child that it left
   /// behind may hold its stdout for ever.
@@ -47,6 +48,9 @@ package final class ContainerProcess {
   package var readers: [(stream: Stream, reader: OutputReader)] {
     [(.stdout, stdout), (.stderr, stderr)].compactMap { stream, reader in reader.map { (stream, $0) } }
   }
+
+  /// True when containerd knows it no more.
+  package var isDeleted: Bool { life.phase == .deleted }
 
   package var isRunning: Bool { life.phase < .exited && life.exit == nil }
 
@@ -93,7 +97,9 @@ package final class ContainerProcess {
   /// Also called by readers of the output when they have got everything or have gone.
   package func outputMayHaveEnded() {
     guard life.exit != nil else { return }
-    let over = readers.allSatisfy { $0.reader.end != nil && ($0.reader.sink == nil || $0.reader.isDrained) }
+    let over = readers.allSatisfy { _, reader in
+      reader.end != nil && reader.sink.map { reader.isDrained && $0.isFlushed } ?? true
+    }
     guard over else { return }
     cancelDrainTimer()
     tell(life.outputEnded())
@@ -108,6 +114,7 @@ package final class ContainerProcess {
     life.deleted()
     resume(&exitWaiters)
     resume(&closeWaiters)
+    resume(&deletionWaiters)
   }
 
   /// The worker stops: lets go of the FIFOs and leaves them for the next one.
@@ -129,6 +136,11 @@ package final class ContainerProcess {
     await wait(\.closeWaiters) { $0.life.phase >= .closed }
   }
 
+  /// Returns when containerd knows the process no more; at once when the task is cancelled.
+  func waitForDeletion() async {
+    await wait(\.deletionWaiters) { $0.isDeleted }
+  }
+
   // MARK: -
 
   private func tell(_ news: [ProcessLife.News]) {
@@ -142,14 +154,15 @@ package final class ContainerProcess {
         host.tell(.processExited(container, exec: exec, pid: pid, status))
         resume(&exitWaiters)
       case .closed(let status):
-        host.tell(.processClosed(container, exec: exec, pid: pid, status, streams: summary))
+        host.tell(.processClosed(container, exec: exec, pid: pid, status, streams: outputs))
         resume(&closeWaiters)
         host.processClosed(self)
       }
     }
   }
 
-  private var summary: [StreamSummary] {
+  /// What became of each output.
+  package var outputs: [StreamSummary] {
     [(Stream.stdout, stdout), (.stderr, stderr)].map { stream, reader in
       StreamSummary(stream: stream, bytes: reader?.bytesRead ?? 0, end: reader?.end?.rawValue ?? "none")
     }

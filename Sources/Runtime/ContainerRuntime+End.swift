@@ -1,6 +1,7 @@
 internal import ContainerdAPI
 internal import FIFOIO
 internal import Glibc
+internal import Logging
 
 extension ContainerRuntime {
   /// Kill: sends a signal. One that comes when the process has ended is `not_found`.
@@ -42,46 +43,48 @@ extension ContainerRuntime {
 
   private func removeTask(of container: Container, _ exit: ExitStatus) {
     // The shim is gone, and with it every exec.
-    for exec in container.execs.values {
+    for exec in container.execs.values where !exec.isDeleted {
       exec.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
       exec.release()
     }
     container.execs = [:]
-    container.endedExecs = []
     container.task?.release()
     container.task = nil
     tell(.taskDeleted(container.id, exit))
   }
 
-  /// Process.Delete of an exec.
-  package func deleteExec(_ id: String, _ exec: String, force: Bool) async throws(RuntimeError) -> ExitStatus {
+  /// Process.Delete: forgets an exec that has ended. In containerd it is deleted as soon as its output is out.
+  package func deleteExec(_ id: String, _ exec: String) async throws(RuntimeError) -> ExitStatus {
     let container = try await load(id)
-    if let ended = container.takeEnded(exec) { return ended.exit }
     guard let process = container.execs[exec] else {
       throw RuntimeError(.notFound, "container \(id) has no process \(exec)")
     }
     guard let exit = process.life.exit else { throw RuntimeError(.wrongState, "process \(exec) is running") }
-    await process.waitForClose()
-    guard container.execs[exec] === process else { return exit }
-    do throws(RuntimeError) {
-      try await deleteProcessRPC(id, exec, timeout: Containerd.timeout)
-    } catch {
-      if error.kind != .notFound { throw error }
-    }
-    if container.execs[exec] === process {
-      container.execs[exec] = nil
-      container.remember(process)
-      // Readers that attach late still find the backlog; the FIFOs are not needed for it.
-      process.release()
-    }
+    await process.waitForDeletion()
+    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
+    if container.execs[exec] === process { container.execs[exec] = nil }
     return exit
+  }
+
+  /// Frees what containerd keeps of an exec whose output is out: the shim would keep it as long as it lives.
+  func removeEnded(_ process: ContainerProcess) async {
+    guard let exec = process.exec else { return }
+    do throws(RuntimeError) {
+      try await deleteProcessRPC(process.container, exec, timeout: Containerd.timeout)
+    } catch {
+      if error.kind != .notFound {
+        log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
+      }
+    }
+    process.release()
+    containers[process.container]?.remember(process)
   }
 
   /// What containerd says of a process.
   package func status(_ id: String, exec: String?) async throws(RuntimeError) -> ProcessStatusReport {
     let container = try await load(id)
-    if let exec, let ended = container.endedExecs.first(where: { $0.exec == exec }) {
-      return ProcessStatusReport(status: "stopped", pid: ended.pid, exit: ended.exit)
+    if let ended = container.process(exec), ended.isDeleted {
+      return ProcessStatusReport(status: "stopped", pid: ended.pid, exit: ended.life.exit)
     }
     guard let process = try await get(id, exec: exec) else {
       throw RuntimeError(.notFound, "container \(id) has no \(exec.map { "process \($0)" } ?? "task")")

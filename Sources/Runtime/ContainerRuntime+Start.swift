@@ -61,7 +61,7 @@ extension ContainerRuntime {
   ) async throws(RuntimeError) -> ContainerProcess {
     let container = try await load(id)
     guard container.task != nil else { throw RuntimeError(.notFound, "container \(id) has no task") }
-    if container.execs[exec] != nil { throw RuntimeError(.alreadyExists, "process \(exec) exists") }
+    if let known = container.execs[exec], !known.isDeleted { throw RuntimeError(.alreadyExists, "process \(exec) exists") }
     let process = try makeProcess(container, exec: exec, stdin: options.stdin, terminal: terminal)
     container.execs[exec] = process
     attach(process)

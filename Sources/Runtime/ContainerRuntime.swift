@@ -187,18 +187,8 @@ extension ContainerRuntime: ProcessHost {
     }
   }
 
-  /// Execs are always deleted in containerd once their output is out: the shim would keep them as long as it lives.
   func processClosed(_ process: ContainerProcess) {
-    guard let exec = process.exec else { return }
-    Task { @Loop in
-      do throws(RuntimeError) {
-        _ = try await deleteExec(process.container, exec, force: false)
-      } catch {
-        if error.kind != .notFound {
-          log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
-        }
-      }
-    }
+    if process.exec != nil { Task { @Loop in await self.removeEnded(process) } }
   }
 }
 

@@ -62,6 +62,9 @@ int clinux_set_nonblocking(int fd);
 int clinux_open_fifo(const char *path, bool write);
 bool clinux_is_fifo(int fd);
 
+// stderr is a mutable global to Swift 6, which it may not use.
+void clinux_print_error(const char *line);
+
 void clinux_name_thread(const char *name);
 // Hands free heap pages back to the kernel (malloc_trim).
 void clinux_trim_heap(void);

@@ -1,0 +1,107 @@
+internal import FIFOIO
+internal import Protocol
+
+/// Where a command runs.
+enum Route: Hashable {
+  /// At once, before anything that waits, and beyond the limit of commands in flight.
+  case outOfBand
+  /// Beside all others.
+  case free
+  /// After the commands for the same container that came before.
+  case container(String)
+  /// After the stdio commands for the same process that came before, and after its start.
+  case stdio(String, ProcessName)
+}
+
+/// The commands of all connections: one lane per container, one per process for stdio, and what runs beside.
+@Loop
+final class CommandQueue {
+  private struct Key: Hashable {
+    let container: String
+    let process: ProcessName
+  }
+
+  private var lanes: [Route: Lane] = [:]
+  private var starting: [Key: [Gate]] = [:]
+
+  /// Commands queued or running in lanes.
+  var length: Int { lanes.values.reduce(0) { $0 + $1.length } }
+  var laneCount: Int { lanes.count }
+
+  func admit(_ ticket: Ticket, _ body: @escaping @Loop (CommandContext) async throws(ProtocolError) -> JSONValue) {
+    let route = ticket.command.route
+    switch route {
+    case .outOfBand, .free:
+      let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
+      ticket.run({ () async throws(ProtocolError) in try await body(context) }, finished: {})
+    case .container:
+      let lane = lane(route)
+      let gate = openGate(for: ticket)
+      lane.enter {
+        let context = CommandContext(ticket: ticket, lane: lane, gate: gate.map { $0.gate })
+        ticket.run({ () async throws(ProtocolError) in try await body(context) }) {
+          lane.leave()
+          if let gate { self.close(gate.key, gate.gate) }
+        }
+      }
+    case .stdio(let container, let process):
+      let lane = lane(route)
+      let gate = starting[Key(container: container, process: process)]?.last
+      lane.enter {
+        let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
+        ticket.run({ () async throws(ProtocolError) in
+          await gate?.pass()
+          return try await body(context)
+        }) { lane.leave() }
+      }
+    }
+  }
+
+  private func lane(_ route: Route) -> Lane {
+    if let lane = lanes[route] { return lane }
+    let lane = Lane { [weak self] in self?.lanes[route] = nil }
+    lanes[route] = lane
+    return lane
+  }
+
+  /// A start lets the stdio commands that come after it pass when it is over.
+  private func openGate(for ticket: Ticket) -> (key: Key, gate: Gate)? {
+    guard let started = ticket.command.starts else { return nil }
+    let key = Key(container: started.container, process: started.process)
+    let gate = Gate()
+    starting[key, default: []].append(gate)
+    return (key, gate)
+  }
+
+  private func close(_ key: Key, _ gate: Gate) {
+    gate.open()
+    starting[key]?.removeAll { $0 === gate }
+    if starting[key]?.isEmpty == true { starting[key] = nil }
+  }
+}
+
+/// What a handler has of its command's place in the queue.
+@Loop
+struct CommandContext {
+  let ticket: Ticket
+  private let lane: Lane?
+  private let gate: Gate?
+
+  init(ticket: Ticket, lane: Lane?, gate: Gate?) {
+    self.ticket = ticket
+    self.lane = lane
+    self.gate = gate
+  }
+
+  var connection: Connection { ticket.connection }
+  var server: Server { ticket.connection.server }
+
+  /// Lets others into the lane while the body runs, and stdio commands pass.
+  func outsideLane<Value: Sendable>(_ body: @Loop () async -> Value) async -> Value {
+    gate?.open()
+    lane?.leave()
+    let value = await body()
+    await lane?.enter()
+    return value
+  }
+}

@@ -1,0 +1,329 @@
+internal import CLinux
+internal import FIFOIO
+internal import Glibc
+internal import Protocol
+internal import Runtime
+
+/// One client: its lines in, its lines out.
+///
+/// Output has two parts. Replies and lifecycle events go first; stdio waits behind them, and only as much of it is
+/// taken from the processes as fits a small buffer. What waits at all is bounded: a client that does not read is cut.
+@Loop
+final class Connection: ReadinessHandler {
+  unowned let server: Server
+  private var input: Descriptor?
+  private var output: Descriptor?
+  private var inputRegistration: Poller.Registration?
+  private var outputRegistration: Poller.Registration?
+  private var framer = LineFramer()
+
+  /// Being written, from `sent` on. Whatever is in here goes out before anything told later.
+  private var out: [UInt8] = []
+  private var sent = 0
+  private var urgent: [UInt8] = []
+  private var bulk: [UInt8] = []
+  private var flushScheduled = false
+  private var wantsWritable = false
+
+  private var inflight: [ObjectIdentifier: Ticket] = [:]
+  /// Streams that wait for room, in the order in which they are served.
+  private var sinks: [ObjectIdentifier: StreamSink] = [:]
+  /// Processes that end with this connection.
+  private var dependents: [ObjectIdentifier: ContainerProcess] = [:]
+  private var inputEnded = false
+  private var cut = false
+  private(set) var closed = false
+  private(set) var client: String?
+
+  /// Stdio that may wait in this connection before its streams are held back.
+  private static let bulkLimit = 256 << 10
+  /// How long a client that is cut may take to read why.
+  private static let farewell = Duration.seconds(2)
+
+  /// - Parameter output: where lines go when that is not where they come from.
+  init(server: Server, input: consuming Descriptor, output: consuming Descriptor? = nil) {
+    self.server = server
+    self.input = consume input
+    self.output = consume output
+  }
+
+  func open(greeting: [UInt8]) {
+    do throws(SystemError) {
+      inputRegistration = try input?.watch(readable: true, handler: self)
+      outputRegistration = try output?.watch(readable: false, handler: self)
+    } catch {
+      // A regular file cannot be polled, and never makes anybody wait.
+      if error.number == EPERM { readAlways() } else { return close() }
+    }
+    urgent += greeting
+    scheduleFlush()
+  }
+
+  var inflightCount: Int { inflight.count }
+  var waitingBytes: Int { out.count - sent + urgent.count + bulk.count }
+
+  func introduce(_ client: String?) {
+    self.client = client
+  }
+
+  // MARK: - In
+
+  func ready(readable: Bool, writable: Bool, hangup: Bool) {
+    if writable { flush() }
+    if readable { read() }
+    // Both directions are gone: nobody is there to reply to.
+    if hangup, !readable || inputEnded { close() }
+  }
+
+  private func readAlways() {
+    if closed || inputEnded { return }
+    read()
+    _ = Poller.shared.schedule(after: .zero) { [weak self] in self?.readAlways() }
+  }
+
+  private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 64)
+
+  private func read() {
+    let count: Int?
+    do throws(SystemError) {
+      count = try input?.read(into: Connection.scratch)
+    } catch {
+      return close()
+    }
+    guard let count else { return }
+    if count == 0 { return endInput() }
+    framer.feed(UnsafeRawBufferPointer(rebasing: Connection.scratch.prefix(count))) { handle($0) }
+  }
+
+  private func endInput() {
+    if inputEnded { return }
+    inputEnded = true
+    if let inputRegistration { Poller.shared.change(inputRegistration, readable: false, writable: wantsWritable) }
+    if let line = framer.end() {
+      refuse(ProtocolError(.truncatedLine, "the last line has no LF and is not executed"), line: line)
+    }
+    closeWhenDone()
+  }
+
+  private func handle(_ line: LineFramer.Line) {
+    if cut || closed { return }
+    switch line {
+    case .tooLong(let number):
+      refuse(ProtocolError(.lineTooLong, "a line has at most \(Limits.line) bytes"), line: number)
+    case .line(let bytes, let number):
+      do throws(Request.Refusal) {
+        try handle(Request(line: bytes), line: number)
+      } catch {
+        refuse(error.error, id: error.id, line: number)
+      }
+    }
+  }
+
+  private func handle(_ request: Request, line: Int) {
+    let command: any HandledCommand
+    do throws(ProtocolError) {
+      guard let parsed = try Commands.parse(request) as? any HandledCommand else {
+        throw ProtocolError(.internalError, "\(request.command) has no handler")
+      }
+      command = parsed
+    } catch {
+      return refuse(error, id: request.id, line: line)
+    }
+    if command.route != .outOfBand {
+      if server.isStopping {
+        return refuse(ProtocolError(.shuttingDown, "the worker stops"), id: request.id, line: line)
+      }
+      if inflight.count >= Limits.inflight {
+        return refuse(
+          ProtocolError(.busy, "\(Limits.inflight) commands are in flight"), id: request.id, line: line)
+      }
+    }
+    let ticket = Ticket(request, line: line, command: command, connection: self)
+    if command.route != .outOfBand { inflight[ObjectIdentifier(ticket)] = ticket }
+    server.queue.admit(ticket) { context async throws(ProtocolError) in try await command.run(context) }
+  }
+
+  private func refuse(_ error: ProtocolError, id: Request.ID? = nil, line: Int) {
+    send { ServerLine.error(error, ServerLine.Reply(id: id, line: line), into: &$0) }
+  }
+
+  func ticket(_ id: Request.ID) -> Ticket? {
+    inflight.values.filter { $0.request.id == id }.min { $0.line < $1.line }
+  }
+
+  func replied(_ ticket: Ticket) {
+    inflight[ObjectIdentifier(ticket)] = nil
+    closeWhenDone()
+  }
+
+  // MARK: - Out
+
+  /// Writes a line that goes before stdio.
+  func send(_ write: (inout [UInt8]) -> Void) {
+    if closed || cut { return }
+    write(&urgent)
+    if out.count - sent + urgent.count > Limits.outputBuffer { return cutOff() }
+    scheduleFlush()
+  }
+
+  func send(_ line: [UInt8]) {
+    send { $0 += line }
+  }
+
+  var hasRoomForStdio: Bool { bulk.count < Connection.bulkLimit }
+  var stdioIsFlushed: Bool { bulk.isEmpty }
+
+  /// Writes stdio, which goes behind everything else.
+  func sendStdio<Value>(_ write: (inout [UInt8]) -> Value) -> Value {
+    defer { scheduleFlush() }
+    return write(&bulk)
+  }
+
+  private func scheduleFlush() {
+    if flushScheduled || closed { return }
+    flushScheduled = true
+    Poller.shared.atEndOfRound { [weak self] in
+      self?.flushScheduled = false
+      self?.flush()
+    }
+  }
+
+  private func flush() {
+    while !closed {
+      if sent == out.count, !refill() { break }
+      guard let count = write() else { return }
+      sent += count
+    }
+    watchWritable(false)
+    closeWhenDone()
+  }
+
+  /// Moves the next lines to where they are written from; false when there are none.
+  private func refill() -> Bool {
+    out.removeAll(keepingCapacity: out.capacity <= 2 * Connection.bulkLimit)
+    sent = 0
+    if !urgent.isEmpty {
+      swap(&out, &urgent)
+      return true
+    }
+    if bulk.isEmpty { return false }
+    swap(&out, &bulk)
+    for sink in sinks.values { sink.roomAgain() }
+    return true
+  }
+
+  private func write() -> Int? {
+    do {
+      let count = try out.withUnsafeBytes { bytes in
+        try transmit(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+      }
+      if count == nil { watchWritable(true) }
+      return count
+    } catch {
+      close()
+      return nil
+    }
+  }
+
+  private func transmit(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+    if output != nil { return try output?.write(bytes) }
+    return try input?.send(bytes)
+  }
+
+  private func watchWritable(_ wanted: Bool) {
+    if wanted == wantsWritable { return }
+    wantsWritable = wanted
+    if let outputRegistration {
+      Poller.shared.change(outputRegistration, readable: false, writable: wanted)
+    } else if let inputRegistration {
+      Poller.shared.change(inputRegistration, readable: !inputEnded, writable: wanted)
+    }
+  }
+
+  /// The client does not read: what it has not begun to read it will not get, but why.
+  private func cutOff() {
+    cut = true
+    urgent = []
+    bulk = []
+    ServerLine.bye(.slowConsumer, lastSequence: server.events.last, into: &urgent)
+    letGo()
+    scheduleFlush()
+    _ = Poller.shared.schedule(after: Connection.farewell) { [weak self] in self?.close() }
+  }
+
+  // MARK: - Stdio
+
+  func add(_ sink: StreamSink) {
+    sinks[ObjectIdentifier(sink)] = sink
+  }
+
+  func remove(_ sink: StreamSink) {
+    sinks[ObjectIdentifier(sink)] = nil
+  }
+
+  func sink(of process: ContainerProcess, _ stream: StreamName) -> StreamSink? {
+    sinks.values.first { $0.process === process && $0.stream == stream }
+  }
+
+  /// Kills the process when this connection goes.
+  func own(_ process: ContainerProcess) {
+    dependents[ObjectIdentifier(process)] = process
+  }
+
+  func disown(_ process: ContainerProcess) {
+    dependents[ObjectIdentifier(process)] = nil
+  }
+
+  // MARK: - End
+
+  private func closeWhenDone() {
+    guard inputEnded || cut, inflight.isEmpty, sent == out.count, urgent.isEmpty, bulk.isEmpty else { return }
+    close()
+  }
+
+  /// Stops every command in flight: the worker ends.
+  func stopAll() {
+    for ticket in inflight.values { _ = ticket.stop(.shuttingDown) }
+  }
+
+  func close() {
+    if closed { return }
+    closed = true
+    if let inputRegistration { Poller.shared.remove(inputRegistration) }
+    if let outputRegistration { Poller.shared.remove(outputRegistration) }
+    inputRegistration = nil
+    outputRegistration = nil
+    input = nil
+    output = nil
+    (out, urgent, bulk) = ([], [], [])
+    sent = 0
+    letGo()
+    server.closed(self)
+  }
+
+  private func letGo() {
+    for sink in sinks.values { sink.detach() }
+    sinks = [:]
+    let orphans = dependents.values.filter { $0.isRunning }
+    dependents = [:]
+    for process in orphans { server.kill(process) }
+  }
+}
+
+extension Descriptor {
+  @Loop
+  fileprivate borrowing func watch(
+    readable: Bool, handler: Connection
+  ) throws(SystemError) -> Poller.Registration {
+    try Poller.shared.add(self, readable: readable, writable: false, handler: handler)
+  }
+
+  fileprivate borrowing func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+    while true {
+      let count = clinux_send(raw, bytes.baseAddress, bytes.count)
+      if count >= 0 { return count }
+      if errno == EAGAIN { return nil }
+      if errno != EINTR { throw SystemError.last("send") }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+internal import ArgumentParser
+internal import CLinux
+internal import FIFOIO
+internal import Glibc
+internal import Logging
+internal import Protocol
+internal import Runtime
+
+/// The program's command line.
+@main
+struct ContainerdWorker: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "containerd-worker",
+    abstract: "Runs containers for whoever writes JSON lines to its Unix socket.",
+    version: workerVersion,
+    subcommands: [Serve.self],
+    defaultSubcommand: Serve.self)
+}
+
+let workerVersion = "0.1.0"
+
+/// Serves until SIGTERM or SIGINT. Containers go on running.
+struct Serve: ParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Serve clients until SIGTERM or SIGINT (default).")
+
+  @Option(help: ArgumentHelp("The Unix socket to listen on.", valueName: "path"))
+  var listen = "/run/containerd-worker/worker.sock"
+
+  @Option(help: ArgumentHelp("containerd's Unix socket.", valueName: "path"))
+  var containerdAddress = "/run/containerd/containerd.sock"
+
+  @Option(help: ArgumentHelp("The namespace of containerd to work in.", valueName: "name"))
+  var namespace = "worker"
+
+  @Option(help: ArgumentHelp("A directory of the worker's own, for the FIFOs.", valueName: "directory"))
+  var stateDir = "/run/containerd-worker/state"
+
+  @Option(help: ArgumentHelp("The runtime of containers that name none.", valueName: "name"))
+  var runtime = "io.containerd.runc.v2"
+
+  @Option(help: "trace, debug, info, notice, warning, error or critical; the log goes to stderr.")
+  var logLevel: LogLevel = .info
+
+  @Option(help: ArgumentHelp("One more user id that may connect, beside root and the worker's own.", valueName: "uid"))
+  var allowUid: [UInt32] = []
+
+  @Option(help: ArgumentHelp("A group id whose members' processes may connect.", valueName: "gid"))
+  var allowGid: [UInt32] = []
+
+  @Flag(help: "Speak on stdin and stdout instead of a socket, until the end of stdin.")
+  var stdio = false
+
+  func validate() throws {
+    guard Identifier.isValid(namespace) else {
+      throw ValidationError("--namespace must be \(Identifier.rule)")
+    }
+    guard containerdAddress.hasPrefix("/") else {
+      throw ValidationError("--containerd-address must be an absolute path")
+    }
+  }
+
+  func run() throws {
+    // Before any thread starts: the signals stay blocked in all of them.
+    signal(SIGPIPE, SIG_IGN)
+    let signals = clinux_signalfd([SIGTERM, SIGINT], 2)
+    LoggingSystem.bootstrap { StderrLog(label: $0) }
+    var log = Logger(label: "containerd-worker")
+    log.logLevel = logLevel.level
+    // Before the start-up task can fail, so that its failure becomes the exit status.
+    let outcome = Outcome()
+    Task { @Loop in
+      do {
+        let server = try Server(options: self, log: log)
+        outcome.server = server
+        try server.start(signals: Descriptor(owning: signals))
+      } catch {
+        outcome.failure = "\(error)"
+        Loop.stop()
+      }
+    }
+    Loop.run()
+    outcome.finish()
+  }
+}
+
+/// What the loop leaves to the main thread when it has ended.
+private final class Outcome: @unchecked Sendable {
+  // Written on the loop's thread only, which is the main thread; read by it after the loop's end.
+  var failure: String?
+  var server: Server?
+
+  func finish() {
+    if let failure {
+      clinux_print_error("containerd-worker: \(failure)\n")
+      exit(1)
+    }
+    server?.shutDown()
+  }
+}
+
+enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+  case trace, debug, info, notice, warning, error, critical
+
+  var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+}

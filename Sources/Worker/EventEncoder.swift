@@ -1,0 +1,122 @@
+internal import FIFOIO
+internal import Protocol
+internal import Runtime
+
+/// Lifecycle events as lines, numbered without a gap within an epoch.
+@Loop
+final class EventEncoder {
+  /// Changes with each start of the worker, whose numbering starts anew.
+  let epoch: String
+  private(set) var last: UInt64 = 0
+
+  init() {
+    let alphabet = Array("0123456789abcdef")
+    epoch = String((0..<16).map { _ in alphabet[Int.random(in: 0..<16)] })
+  }
+
+  func encode(_ event: LifecycleEvent) -> [UInt8] {
+    encode(named: EventEncoder.name(of: event)) { EventEncoder.write(event, &$0) }
+  }
+
+  func encode(named name: String, _ members: (inout JSONWriter) -> Void = { _ in }) -> [UInt8] {
+    last += 1
+    var bytes: [UInt8] = []
+    ServerLine.write(into: &bytes) { writer in
+      writer.field("event", name)
+      writer.field("seq", last)
+      writer.field("time", Time.now)
+      members(&writer)
+    }
+    return bytes
+  }
+
+  private static func name(of event: LifecycleEvent) -> String {
+    switch event {
+    case .containerCreated: "container.created"
+    case .containerDeleted: "container.deleted"
+    case .taskCreated: "task.created"
+    case .taskStarted: "task.started"
+    case .taskPaused: "task.paused"
+    case .taskResumed: "task.resumed"
+    case .taskOutOfMemory: "task.oom"
+    case .taskCheckpointed: "task.checkpointed"
+    case .taskDeleted: "task.deleted"
+    case .processAdded: "process.added"
+    case .processStarted: "process.started"
+    case .processExited: "process.exited"
+    case .processClosed: "process.closed"
+    case .containerdDisconnected: "containerd.disconnected"
+    case .containerdConnected: "containerd.connected"
+    }
+  }
+
+  private static func write(_ event: LifecycleEvent, _ writer: inout JSONWriter) {
+    switch event {
+    case .containerCreated(let id), .containerDeleted(let id), .taskPaused(let id), .taskResumed(let id),
+      .taskOutOfMemory(let id), .taskCheckpointed(let id):
+      writer.field("container", id)
+    case .taskCreated(let id, let pid), .taskStarted(let id, let pid):
+      writer.field("container", id)
+      writer.field("pid", pid)
+    case .taskDeleted(let id, let exit):
+      writer.field("container", id)
+      if let exit { write(exit, &writer) }
+    case .processAdded(let id, let exec):
+      writer.field("container", id)
+      writer.field("process", exec)
+    case .processStarted(let id, let exec, let pid):
+      writer.field("container", id)
+      writer.field("process", exec)
+      writer.field("pid", pid)
+    case .processExited(let id, let exec, let pid, let exit):
+      write(id, exec, pid, exit, &writer)
+    case .processClosed(let id, let exec, let pid, let exit, let streams):
+      write(id, exec, pid, exit, &writer)
+      for stream in streams { write(stream, &writer) }
+    case .containerdDisconnected(let reason):
+      writer.field("reason", reason)
+    case .containerdConnected(let tasks, let exits):
+      writer.field("tasks", tasks)
+      writer.field("exits", exits)
+    }
+  }
+
+  private static func write(
+    _ id: String, _ exec: String?, _ pid: UInt32, _ exit: ExitStatus, _ writer: inout JSONWriter
+  ) {
+    writer.field("container", id)
+    writer.field("process", exec ?? "init")
+    writer.field("pid", pid)
+    write(exit, &writer)
+  }
+
+  static func write(_ exit: ExitStatus, _ writer: inout JSONWriter) {
+    if let code = exit.code { writer.field("exit_code", code) } else { writer.null("exit_code") }
+    if let time = exit.exitedAt { writer.field("exited_at", Time.format(time)) } else { writer.null("exited_at") }
+    writer.field("oom", exit.outOfMemory)
+    writer.field("source", exit.source.rawValue)
+  }
+
+  static func write(_ stream: StreamSummary, _ writer: inout JSONWriter) {
+    let body: (inout JSONWriter) -> Void = {
+      $0.field("bytes", stream.bytes)
+      $0.field("end", stream.end)
+    }
+    switch stream.stream {
+    case .stdin: writer.object("stdin", body)
+    case .stdout: writer.object("stdout", body)
+    case .stderr: writer.object("stderr", body)
+    }
+  }
+}
+
+extension ExitStatus {
+  /// The members of results that tell an exit.
+  var json: [String: JSONValue] {
+    [
+      "exit_code": code.map { .int(Int64($0)) } ?? .null,
+      "exited_at": exitedAt.map { .string(Time.format($0)) } ?? .null,
+      "oom": .bool(outOfMemory),
+    ]
+  }
+}

@@ -1,0 +1,132 @@
+internal import FIFOIO
+internal import Protocol
+internal import Runtime
+
+extension ContainerCreate: HandledCommand {
+  var route: Route { .container(container) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let server = context.server
+    if replace {
+      do throws(RuntimeError) {
+        try await server.runtime.delete(container, force: true)
+      } catch {
+        if error.kind != .notFound { throw ProtocolError(error, container: container) }
+      }
+    }
+    let created = try await description.create(container, on: server)
+    return ["container": .string(container), "bundle": .string(created.bundle)]
+  }
+}
+
+extension ContainerDescription {
+  /// Creates the container that this describes.
+  @Loop
+  func create(_ id: String, on server: Server) async throws(ProtocolError) -> Container {
+    let spec: JSONValue =
+      switch source {
+      case .spec(let members): .object(members)
+      case .short(let short): SpecBuilder.spec(short, container: id, namespace: server.options.namespace)
+      }
+    let new = NewContainer(
+      id: id, spec: spec.encoded, terminal: spec["process"]?["terminal"]?.bool ?? false, labels: labels,
+      runtime: runtime?.name ?? server.options.runtime, runtimeOptions: try runtime?.options.map(Self.options))
+    return try await translating(container: id) { () async throws(RuntimeError) in
+      try await server.runtime.create(new)
+    }
+  }
+
+  private static func options(_ members: [String: JSONValue]) throws(ProtocolError) -> RuncOptions {
+    var arguments = Arguments(members, path: "runtime.options.")
+    var options = RuncOptions()
+    options.binaryName = try arguments.string("binary_name") ?? ""
+    options.root = try arguments.string("root") ?? ""
+    options.shimCgroup = try arguments.string("shim_cgroup") ?? ""
+    options.systemdCgroup = try arguments.bool("systemd_cgroup") ?? false
+    options.noPivotRoot = try arguments.bool("no_pivot_root") ?? false
+    options.noNewKeyring = try arguments.bool("no_new_keyring") ?? false
+    options.ioUID = UInt32(try arguments.integer("io_uid", in: 0...Int64(UInt32.max)) ?? 0)
+    options.ioGID = UInt32(try arguments.integer("io_gid", in: 0...Int64(UInt32.max)) ?? 0)
+    try arguments.finish()
+    return options
+  }
+}
+
+extension ContainerInspect: HandledCommand {
+  var route: Route { .container(container) }
+  var changes: Bool { false }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let runtime = context.server.runtime
+    let (metadata, container) = try await translating(container: container) { () async throws(RuntimeError) in
+      (try await runtime.metadata(self.container), try await runtime.load(self.container))
+    }
+    var members = metadata.json
+    members["bundle"] = .string(container.bundle)
+    members["spec"] = parse(metadata.spec)
+    members["task"] = container.task.map { describe($0) } ?? .null
+    members["processes"] = .array(
+      container.processes.sorted { ($0.exec ?? "") < ($1.exec ?? "") }.map { describe($0) })
+    return .object(members)
+  }
+
+  private func parse(_ spec: [UInt8]) -> JSONValue {
+    spec.withUnsafeBytes { bytes in
+      do throws(ProtocolError) { return try JSONParser.parse(bytes) } catch { return .null }
+    }
+  }
+
+  @Loop
+  private func describe(_ process: ContainerProcess) -> JSONValue {
+    var members: [String: JSONValue] = [
+      "process": .string(process.name.description), "pid": .int(Int64(process.pid)),
+      "status": .string(process.statusName), "terminal": .bool(process.fifos.terminal),
+      "stdin": .bool(process.stdin != nil),
+    ]
+    if let exit = process.life.exit { members.merge(exit.json) { _, new in new } }
+    return .object(members)
+  }
+}
+
+extension ContainerProcess {
+  /// As containerd names it, from what is known here.
+  var statusName: String {
+    if life.exit != nil { return "stopped" }
+    return life.phase < .started ? "created" : "running"
+  }
+}
+
+extension ContainerSummary {
+  var json: [String: JSONValue] {
+    [
+      "container": .string(id),
+      "labels": .object(labels.mapValues(JSONValue.string)),
+      "image": .string(image),
+      "runtime": .string(runtime),
+      "created_at": createdAt.map { .string(Time.format($0)) } ?? .null,
+    ]
+  }
+}
+
+extension ContainerList: HandledCommand {
+  var route: Route { .free }
+  var changes: Bool { false }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let listed = try await translating { () async throws(RuntimeError) in
+      try await context.server.runtime.list(filter)
+    }
+    return ["containers": .array(listed.sorted { $0.id < $1.id }.map { .object($0.json) })]
+  }
+}
+
+extension ContainerDelete: HandledCommand {
+  var route: Route { .container(container) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    try await translating(container: container) { () async throws(RuntimeError) in
+      try await context.server.runtime.delete(container, force: force)
+    }
+    return ["container": .string(container)]
+  }
+}

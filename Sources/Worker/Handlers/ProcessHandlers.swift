@@ -1,0 +1,119 @@
+internal import FIFOIO
+internal import Protocol
+internal import Runtime
+
+extension StdioArguments {
+  var startOptions: ContainerRuntime.StartOptions {
+    ContainerRuntime.StartOptions(stdin: stdin, terminalSize: size.map { ($0.columns, $0.rows) })
+  }
+
+  /// Attaches the connection before the process runs.
+  @Loop
+  func attach(_ process: ContainerProcess, to connection: Connection) {
+    guard let attach else { return }
+    // A new process has no reader yet, so nothing stands against it.
+    _ = try? process.attach(attach, to: connection)
+  }
+}
+
+extension TaskStart: HandledCommand {
+  var route: Route { .container(container) }
+  var starts: (container: String, process: ProcessName)? { (container, .initial) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let process = try await translating(container: container) { () async throws(RuntimeError) in
+      try await context.server.runtime.start(container, stdio.startOptions) {
+        stdio.attach($0, to: context.connection)
+      }
+    }
+    context.ticket.afterReplying { process.announce() }
+    return ["container": .string(container), "process": "init", "pid": .int(Int64(process.pid))]
+  }
+}
+
+extension TaskDelete: HandledCommand {
+  var route: Route { .container(container) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let exit = try await translating(container: container) { () async throws(RuntimeError) in
+      try await context.server.runtime.deleteTask(container, force: force)
+    }
+    return .object(exit.json)
+  }
+}
+
+extension ProcessExec: HandledCommand {
+  var route: Route { .container(container) }
+  var starts: (container: String, process: ProcessName)? { (container, .exec(process)) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let runtime = context.server.runtime
+    let started = try await translating(container: container, process: .exec(process)) {
+      () async throws(RuntimeError) in
+      let spec = self.spec(for: try await runtime.load(container))
+      return try await runtime.exec(
+        container, exec: process, spec: spec.encoded, terminal: spec["terminal"]?.bool ?? false, stdio.startOptions
+      ) {
+        stdio.attach($0, to: context.connection)
+        if onDisconnect == .kill { context.connection.own($0) }
+      }
+    }
+    if onDisconnect == .kill, context.connection.closed { context.server.kill(started) }
+    context.ticket.afterReplying { started.announce() }
+    return ["container": .string(container), "process": .string(process), "pid": .int(Int64(started.pid))]
+  }
+
+  @Loop
+  private func spec(for container: Container) -> JSONValue {
+    switch source {
+    case .spec(let members): return .object(members)
+    case .short(let short):
+      let spec = container.spec.withUnsafeBytes { bytes -> JSONValue? in
+        do throws(ProtocolError) { return try JSONParser.parse(bytes) } catch { return nil }
+      }
+      return SpecBuilder.exec(short, in: spec)
+    }
+  }
+}
+
+extension ProcessKill: HandledCommand {
+  var route: Route { .outOfBand }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    try await translating(container: container, process: process) { () async throws(RuntimeError) in
+      try await context.server.runtime.kill(container, exec: process.exec, signal: signal, all: all)
+    }
+    return [:]
+  }
+}
+
+extension ProcessStatus: HandledCommand {
+  var route: Route { .container(container) }
+  var changes: Bool { false }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let report = try await translating(container: container, process: process) { () async throws(RuntimeError) in
+      try await context.server.runtime.status(container, exec: process.exec)
+    }
+    var members: [String: JSONValue] = [
+      "container": .string(container), "process": .string(process.description),
+      "status": .string(report.status), "pid": .int(Int64(report.pid)),
+    ]
+    if let exit = report.exit { members.merge(exit.json) { _, new in new } }
+    return .object(members)
+  }
+}
+
+extension ProcessDelete: HandledCommand {
+  var route: Route { .container(container) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    let exit = try await translating(container: container, process: process) { () async throws(RuntimeError) in
+      switch process {
+      case .initial: try await context.server.runtime.deleteTask(container, force: false)
+      case .exec(let exec): try await context.server.runtime.deleteExec(container, exec)
+      }
+    }
+    return .object(exit.json)
+  }
+}

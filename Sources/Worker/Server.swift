@@ -1,0 +1,160 @@
+internal import CLinux
+internal import FIFOIO
+internal import Glibc
+internal import Logging
+internal import Protocol
+internal import Runtime
+
+/// The worker: its sockets, its connections, its runtime.
+@Loop
+final class Server {
+  let options: Serve
+  let runtime: ContainerRuntime
+  let queue = CommandQueue()
+  let events = EventEncoder()
+  let log: Logger
+  let startedAt = Time.monotonicMicroseconds
+  private(set) var isStopping = false
+  private(set) var connectionsAccepted = 0
+  private var connections: [ObjectIdentifier: Connection] = [:]
+  private var listener: Listener?
+  private var signals: SignalReader?
+  private let containerd: Containerd
+
+  /// How long commands in flight may take once the worker was told to stop.
+  private static let drainTime = Duration.seconds(5)
+
+  init(options: Serve, log: Logger) throws {
+    self.options = options
+    self.log = log
+    try Directory.make(options.stateDir, mode: 0o700)
+    containerd = try Containerd(address: options.containerdAddress, namespace: options.namespace)
+    runtime = ContainerRuntime(containerd: containerd, stateDirectory: options.stateDir, log: log)
+    runtime.observer = self
+  }
+
+  func start(signals descriptor: consuming Descriptor) throws {
+    signals = try SignalReader(descriptor) { [weak self] number in self?.stop("signal \(number)") }
+    if !options.stdio { listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) } }
+    runtime.follow()
+    // containerd answers in a few milliseconds; who connects at once is then told of it in the greeting.
+    if options.stdio { serveStandardIO() } else { log.info("listening", metadata: ["socket": "\(options.listen)"]) }
+  }
+
+  private func serveStandardIO() {
+    let connection = Connection(
+      server: self, input: Descriptor(owning: dup(STDIN_FILENO)), output: Descriptor(owning: dup(STDOUT_FILENO)))
+    _ = clinux_set_nonblocking(STDIN_FILENO)
+    _ = clinux_set_nonblocking(STDOUT_FILENO)
+    accept(connection)
+  }
+
+  private func accepted(_ descriptor: Int32) {
+    accept(Connection(server: self, input: Descriptor(owning: descriptor)))
+  }
+
+  private func accept(_ connection: Connection) {
+    connectionsAccepted += 1
+    connections[ObjectIdentifier(connection)] = connection
+    connection.open(greeting: greeting)
+  }
+
+  func closed(_ connection: Connection) {
+    connections[ObjectIdentifier(connection)] = nil
+    if options.stdio { stop("end of stdin") }
+  }
+
+  var connectionCount: Int { connections.count }
+  var commandsInFlight: Int { connections.values.reduce(0) { $0 + $1.inflightCount } }
+  var bytesWaiting: Int { connections.values.reduce(0) { $0 + $1.waitingBytes } }
+
+  func kill(_ process: ContainerProcess) {
+    Task { @Loop in
+      do throws(RuntimeError) {
+        try await runtime.kill(process.container, exec: process.exec, signal: Signal.kill, all: false)
+      } catch {
+        if error.kind == .notFound { return }
+        log.warning(
+          "cannot kill what its connection left", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+      }
+    }
+  }
+
+  // MARK: - Stop
+
+  private func stop(_ reason: String) {
+    if isStopping { return }
+    isStopping = true
+    log.info("stopping", metadata: ["reason": "\(reason)"])
+    listener?.close()
+    broadcast(events.encode(named: "worker.draining"))
+    Task { @Loop in
+      for _ in 0..<500 where commandsInFlight > 0 { await Loop.sleep(Server.drainTime / 500) }
+      for connection in connections.values { connection.stopAll() }
+      await Loop.sleep(.milliseconds(20))
+      await runtime.stop()
+      for connection in connections.values { connection.close() }
+      Loop.stop()
+    }
+  }
+
+  /// Frees what only the main thread may, after the loop has ended.
+  nonisolated func shutDown() {
+    containerd.shutDown()
+  }
+
+  private func broadcast(_ line: [UInt8]) {
+    for connection in connections.values { connection.send(line) }
+  }
+
+  private var greeting: [UInt8] {
+    var bytes: [UInt8] = []
+    ServerLine.write(into: &bytes) { writer in
+      writer.object("hello") { writer in
+        writer.field("protocol", 1)
+        writer.object("worker") {
+          $0.field("name", "containerd-worker")
+          $0.field("version", workerVersion)
+        }
+        writer.field("epoch", events.epoch)
+        writer.object("containerd") {
+          if let version = runtime.version { $0.field("version", version.version) } else { $0.null("version") }
+          $0.field("connected", runtime.connected)
+        }
+        writer.field("namespace", options.namespace)
+        writer.array("features") { _ in }
+        writer.object("limits") {
+          $0.field("line", Limits.line)
+          $0.field("depth", Limits.depth)
+          $0.field("inflight", Limits.inflight)
+          $0.field("chunk", Limits.chunk)
+          $0.field("window", Limits.window)
+          $0.field("stdin", Limits.stdinBuffer)
+          $0.field("output", Limits.outputBuffer)
+        }
+        writer.object("events") {
+          // Nothing older can be had again: the first that this connection can see is the next one.
+          $0.field("first", events.last + 1)
+          $0.field("last", events.last)
+        }
+      }
+    }
+    return bytes
+  }
+}
+
+extension Server: RuntimeObserver {
+  func runtime(_ event: LifecycleEvent) {
+    broadcast(events.encode(event))
+  }
+
+  func stdinBroke(_ process: ContainerProcess) {
+    var bytes: [UInt8] = []
+    ServerLine.write(into: &bytes) { writer in
+      writer.field("event", "stdin.broken")
+      writer.field("container", process.container)
+      writer.field("process", process.name.description)
+    }
+    broadcast(bytes)
+  }
+}

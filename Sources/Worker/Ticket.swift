@@ -1,0 +1,127 @@
+internal import FIFOIO
+internal import Protocol
+internal import Runtime
+
+/// One command from its line to its reply.
+@Loop
+final class Ticket {
+  enum State {
+    case queued, running, replied
+  }
+
+  let request: Request
+  let line: Int
+  let command: any HandledCommand
+  let connection: Connection
+  private let received = Time.monotonicMicroseconds
+  private var startedAt: UInt64?
+  private(set) var state = State.queued
+  /// Why the command was stopped, where it was.
+  private var stopReason: ErrorCode?
+  private var task: Task<Void, Never>?
+  private var timers: [Poller.TimerID] = []
+  private var afterReply: [@Loop () -> Void] = []
+  /// The start that this command waits for.
+  var gate: Gate?
+
+  /// How long a stopped command may take to say what became of it.
+  private static let grace = Duration.seconds(2)
+
+  init(_ request: Request, line: Int, command: any HandledCommand, connection: Connection) {
+    self.request = request
+    self.line = line
+    self.command = command
+    self.connection = connection
+    if let milliseconds = request.deadlineMilliseconds {
+      let timer = Poller.shared.schedule(after: .milliseconds(milliseconds)) { [weak self] in
+        _ = self?.stop(.deadlineExceeded)
+      }
+      timers.append(timer)
+    }
+  }
+
+  /// Runs the handler; calls back when it is over, which may be after the reply.
+  func run(_ body: @escaping @Loop () async throws(ProtocolError) -> JSONValue, finished: @escaping @Loop () -> Void) {
+    guard state == .queued else { return finished() }
+    state = .running
+    startedAt = Time.monotonicMicroseconds
+    task = Task { @Loop in
+      do throws(ProtocolError) {
+        let result = try await body()
+        reply(result)
+      } catch {
+        fail(error)
+      }
+      finished()
+    }
+  }
+
+  /// Cancels the command; false when it is over already.
+  func stop(_ reason: ErrorCode) -> Bool {
+    switch state {
+    case .replied: return false
+    case .queued:
+      finish(ProtocolError(reason, Ticket.message(reason), effect: Effect.none))
+    case .running:
+      if stopReason != nil { return true }
+      stopReason = reason
+      task?.cancel()
+      let timer = Poller.shared.schedule(after: Ticket.grace) { [weak self] in
+        self?.finish(ProtocolError(reason, Ticket.message(reason), effect: .unknown))
+      }
+      timers.append(timer)
+    }
+    return true
+  }
+
+  /// Runs when the reply is in the connection's buffer, or there is nobody to reply to.
+  func afterReplying(_ action: @escaping @Loop () -> Void) {
+    if state == .replied { action() } else { afterReply.append(action) }
+  }
+
+  private func reply(_ result: JSONValue) {
+    guard state != .replied else { return settle() }
+    connection.send { ServerLine.result(result, stamp, into: &$0) }
+    settle()
+  }
+
+  private func fail(_ error: ProtocolError) {
+    var error = error
+    if error.code == .cancelled || error.code == .deadlineExceeded {
+      error.code = stopReason ?? error.code
+      error.effect = error.effect ?? (command.changes ? .unknown : Effect.none)
+    }
+    finish(error)
+  }
+
+  private func finish(_ error: ProtocolError) {
+    if state != .replied { connection.send { ServerLine.error(error, stamp, into: &$0) } }
+    settle()
+  }
+
+  private func settle() {
+    let first = state != .replied
+    state = .replied
+    for timer in timers { Poller.shared.cancel(timer) }
+    timers = []
+    if first { connection.replied(self) }
+    let actions = afterReply
+    afterReply = []
+    for action in actions { action() }
+  }
+
+  private var stamp: ServerLine.Reply {
+    let now = Time.monotonicMicroseconds
+    return ServerLine.Reply(
+      id: request.id, line: line, queuedMicroseconds: (startedAt ?? now) - received,
+      totalMicroseconds: now - received)
+  }
+
+  private static func message(_ reason: ErrorCode) -> String {
+    switch reason {
+    case .deadlineExceeded: "the deadline has passed"
+    case .shuttingDown: "the worker stops"
+    default: "cancelled"
+    }
+  }
+}
