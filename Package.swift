@@ -64,5 +64,10 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    .testTarget(name: "ProtocolTests", dependencies: ["Protocol"], swiftSettings: settings),
+    .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO", "Runtime"], swiftSettings: settings),
+    // The worker as a program against a real containerd; it depends on Worker so that the program is built.
+    .testTarget(name: "EndToEnd", dependencies: ["TestSupport", "Worker"], swiftSettings: settings),
   ]
 )

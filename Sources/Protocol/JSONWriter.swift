@@ -45,6 +45,7 @@ package struct JSONWriter: Sendable {
 
   package mutating func field(_ key: StaticString, _ value: JSONValue) {
     name(key)
+    needsComma = false
     self.value(value)
     needsComma = true
   }
@@ -103,7 +104,7 @@ package struct JSONWriter: Sendable {
     bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
-  package mutating func name(_ key: StaticString) {
+  private mutating func name(_ key: StaticString) {
     separate()
     bytes.append(UInt8(ascii: "\""))
     append(key)

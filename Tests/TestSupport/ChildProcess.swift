@@ -11,7 +11,7 @@ package enum ExitStatus: Sendable, Hashable {
   }
 }
 
-/// A child process in a process group of its own, with default signals and no inherited descriptor but 0, 1, 2.
+/// A child process in a process group of its own, with default signals and 0, 1, 2 as given.
 ///
 /// Foundation's `Process` hands on that SIGPIPE is ignored here, which would hide exactly what the worker has to
 /// get right itself, and needs a run loop.
@@ -38,7 +38,6 @@ package final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, target, "/dev/null", target == 0 ? O_RDONLY : O_WRONLY, 0)
       }
     }
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3)
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
@@ -61,8 +60,9 @@ package final class ChildProcess: Sendable {
     var child: pid_t = 0
     let result = posix_spawn(&child, path, &actions, &attributes, argv, envp)
     guard result == 0 else { throw SystemError(call: "spawn \(path)", code: result) }
-    pid = child
-    Thread.detachNewThread { [state] in Self.reap(child, state) }
+    let spawned = child
+    pid = spawned
+    Thread.detachNewThread { [state] in Self.reap(spawned, state) }
   }
 
   private static func reap(_ pid: pid_t, _ state: Locked<State>) {

@@ -1,4 +1,4 @@
-package import Foundation
+internal import Foundation
 
 /// The directory below which everything lives that this test process starts.
 ///

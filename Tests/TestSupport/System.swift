@@ -1,5 +1,5 @@
-package import Foundation
-package import Synchronization
+internal import Foundation
+internal import Synchronization
 
 /// A failed system call.
 package struct SystemError: Error, CustomStringConvertible {

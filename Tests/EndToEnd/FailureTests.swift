@@ -1,0 +1,114 @@
+import Testing
+import TestSupport
+
+/// What goes wrong, and what must not be left of it.
+@Suite(.serialized)
+struct FailureTests {
+  @Test(arguments: [
+    ("/bin/nosuch", 127, "/"), ("nosuch", 127, "/"), ("/bin/nox", 126, "/"),
+  ])
+  func aStartThatFailsLeavesNothing(program: String, code: Int, cwd: String) async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": [.string(program)], "cwd": JSON(cwd)])
+    let error = try await bed.client.error("task.start", ["container": "c1", "stdin": true, "attach": [:]])
+    #expect(error["code"] == "start_failed")
+    #expect(error["exit_code"].int == code)
+    #expect(error["stage"] == "create")
+    #expect(try await bed.client.error("process.status", ["container": "c1"])["code"] == "not_found")
+    #expect(bed.containerd.shims(of: bed.worker.namespace).isEmpty)
+    try await bed.client.call("container.delete", ["container": "c1"])
+    try await bed.finish()
+  }
+
+  @Test func aRootFilesystemThatIsNotThere() async throws {
+    let bed = try await TestBed.start()
+    let error = try await bed.client.error("run", ["rootfs": "/no/such/rootfs", "args": ["true"]])
+    #expect(error["code"] == "start_failed")
+    #expect(error["exit_code"] == 128)
+    #expect(try await bed.client.call("container.list")["containers"] == [])
+    try await bed.finish()
+  }
+
+  @Test func anExecThatFailsLeavesNothing() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    let open = bed.worker.descriptors.count
+    for (args, cwd, code) in [("/bin/nosuch", "/", 127), ("/bin/nox", "/", 126), ("true", "/nowhere", 126)] {
+      let error = try await bed.client.error(
+        "process.exec",
+        ["container": "c1", "process": "e1", "args": [.string(args)], "cwd": JSON(cwd), "stdin": true, "attach": [:]])
+      #expect(error["code"] == "start_failed")
+      #expect(error["exit_code"].int == code)
+      #expect(error["stage"] == "exec")
+    }
+    #expect(bed.worker.descriptors.count == open)
+    // The id is free again.
+    try await bed.client.call("process.exec", ["container": "c1", "process": "e1", "args": ["true"]])
+    _ = try await bed.client.event("process.closed", container: "c1", process: "e1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func wrongStatesAndUnknownThings() async throws {
+    let bed = try await TestBed.start()
+    let client = bed.client
+    for command in ["container.inspect", "container.delete", "task.start", "task.delete", "process.kill"] {
+      #expect(try await client.error(command, ["container": "nobody"])["code"] == "not_found", "\(command)")
+    }
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    #expect(try await client.error("task.start", ["container": "c1"])["code"] == "already_exists")
+    #expect(try await client.error("stdio.write", ["container": "c1", "text": "x"])["code"] == "wrong_state")
+    #expect(
+      try await client.error("process.kill", ["container": "c1", "process": "e9"])["code"] == "not_found")
+    #expect(
+      try await client.error("process.delete", ["container": "c1", "process": "e9"])["code"] == "not_found")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func deadlinesAndCancelReachTheCommand() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"], stdin: true)
+    let expired = try await bed.client.error(
+      "run", ["rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]], extra: ["deadline_ms": 600])
+    #expect(expired["code"] == "deadline_exceeded")
+    let run = bed.client.post("run", ["container": "r1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])
+    _ = try await bed.client.event("task.started", container: "r1")
+    #expect(try await bed.client.call("cancel", ["target": JSON(run)])["cancelled"] == true)
+    #expect(try await bed.client.reply(to: run)["error"]["code"] == "cancelled")
+    #expect(try await bed.client.call("cancel", ["target": "nothing"])["cancelled"] == false)
+    _ = try await bed.client.event("container.deleted", container: "r1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func containerdMayComeLateAndGo() async throws {
+    let containerd = try await PrivateContainerd.configure()
+    let worker = try await WorkerProcess.start(containerd: containerd.address)
+    let client = try worker.connect()
+    #expect(try await client.greeting()["containerd"]["connected"] == false)
+    #expect(try await client.error("version")["code"] == "unavailable")
+    #expect(try await client.error("container.list")["retry"] == "later")
+    try await containerd.start()
+    _ = try await client.event("containerd.connected")
+    let rootfs = try await RootFilesystem.busybox()
+    let create: JSON = ["container": "c1", "rootfs": JSON(rootfs), "args": ["cat"]]
+    try await client.call("container.create", create)
+    try await client.call("task.start", ["container": "c1", "stdin": true, "attach": [:]])
+    await containerd.kill()
+    _ = try await client.event("containerd.disconnected")
+    // stdio does not stop while containerd is away.
+    try await client.call("stdio.write", ["container": "c1", "text": "still here"])
+    try await containerd.start()
+    _ = try await client.event("containerd.connected")
+    try await client.call("stdio.close", ["container": "c1"])
+    let closed = try await client.event("process.closed", container: "c1")
+    #expect(closed["exit_code"] == 0)
+    #expect(try client.output("c1") == Array("still here".utf8))
+    try await client.call("container.delete", ["container": "c1", "force": true])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    await containerd.kill()
+  }
+}

@@ -1,0 +1,142 @@
+internal import Foundation
+internal import Glibc
+
+/// Everything that a client has received, and who waits for something of it.
+final class Inbox: Sendable {
+  private struct Waiter: Sendable {
+    let id: Int
+    let fits: @Sendable (JSON) -> Bool
+    let continuation: CheckedContinuation<JSON, any Error>
+  }
+
+  private struct State: Sendable {
+    var lines: [JSON] = []
+    var history: [JSON] = []
+    var waiters: [Waiter] = []
+    var output: [String: [UInt8]] = [:]
+    var broken: [String: String] = [:]
+    var over = false
+    var endWaiters: [Int: CheckedContinuation<Void, any Error>] = [:]
+    var last = 0
+  }
+
+  private let state = Locked(State())
+  private let log: @Sendable () -> String
+
+  init(log: @escaping @Sendable () -> String) {
+    self.log = log
+  }
+
+  // MARK: - Reading
+
+  func read(_ descriptor: Descriptor) {
+    var buffer = [UInt8](repeating: 0, count: 1 << 18)
+    var partial: [UInt8] = []
+    while true {
+      let fd = descriptor.rawValue
+      let count = fd < 0 ? 0 : buffer.withUnsafeMutableBytes { Glibc.read(fd, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      if count <= 0 { break }
+      var rest = buffer[..<count]
+      while let end = rest.firstIndex(of: 0x0A) {
+        partial += rest[..<end]
+        receive(partial)
+        partial.removeAll(keepingCapacity: true)
+        rest = rest[(end + 1)...]
+      }
+      partial += rest
+    }
+    finish()
+  }
+
+  private func receive(_ line: [UInt8]) {
+    let parsed = try? line.withUnsafeBytes { try JSON.parse($0) }.value
+    let json = parsed ?? .string("not JSON: " + String(decoding: line, as: UTF8.self))
+    if json["event"].string == "stdio.data" { return keepOutput(json) }
+    let waiter = state.with { state -> Waiter? in
+      state.history.append(json)
+      guard let index = state.waiters.firstIndex(where: { $0.fits(json) }) else {
+        state.lines.append(json)
+        return nil
+      }
+      return state.waiters.remove(at: index)
+    }
+    waiter?.continuation.resume(returning: json)
+  }
+
+  private func keepOutput(_ json: JSON) {
+    let key = [json["container"], json["process"], json["stream"]].map { $0.string ?? "" }.joined(separator: "/")
+    let bytes = json["text"].string.map { Array($0.utf8) } ?? Array(Data(base64Encoded: json["base64"].string ?? "") ?? Data())
+    state.with { state in
+      let expected = state.output[key]?.count ?? 0
+      if json["offset"].int != expected { state.broken[key] = "offset \(json["offset"]) after \(expected) bytes" }
+      state.output[key, default: []] += bytes
+    }
+  }
+
+  private func finish() {
+    let (waiters, ends) = state.with { state in
+      state.over = true
+      defer {
+        state.waiters = []
+        state.endWaiters = [:]
+      }
+      return (state.waiters, state.endWaiters)
+    }
+    for waiter in waiters { waiter.continuation.resume(throwing: TestFailure("the connection has ended; " + recent())) }
+    for continuation in ends.values { continuation.resume() }
+  }
+
+  // MARK: - Waiting
+
+  func line(_ what: String, seconds: Double, where fits: @escaping @Sendable (JSON) -> Bool) async throws -> JSON {
+    try await withCheckedThrowingContinuation { continuation in
+      let (found, over, id) = state.with { state -> (JSON?, Bool, Int) in
+        if let index = state.lines.firstIndex(where: fits) { return (state.lines.remove(at: index), false, 0) }
+        if state.over { return (nil, true, 0) }
+        state.last += 1
+        state.waiters.append(Waiter(id: state.last, fits: fits, continuation: continuation))
+        return (nil, false, state.last)
+      }
+      if let found { return continuation.resume(returning: found) }
+      if over { return continuation.resume(throwing: TestFailure("\(what): the connection has ended; \(recent())")) }
+      DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { self.expire(id, what) }
+    }
+  }
+
+  private func expire(_ id: Int, _ what: String) {
+    let waiter = state.with { state in
+      state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+    }
+    waiter?.continuation.resume(throwing: TestFailure("no \(what) in time; \(recent())"))
+  }
+
+  func ended(seconds: Double) async throws {
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+      let (over, id) = state.with { state -> (Bool, Int) in
+        if state.over { return (true, 0) }
+        state.last += 1
+        state.endWaiters[state.last] = continuation
+        return (false, state.last)
+      }
+      if over { return continuation.resume() }
+      DispatchQueue.global().asyncAfter(deadline: .now() + seconds) {
+        let waiter = self.state.with { $0.endWaiters.removeValue(forKey: id) }
+        waiter?.resume(throwing: TestFailure("the connection did not end; \(self.recent())"))
+      }
+    }
+  }
+
+  func output(_ key: String) throws -> [UInt8] {
+    let (bytes, broken) = state.with { ($0.output[key] ?? [], $0.broken[key]) }
+    if let broken { throw TestFailure("\(key): \(broken)") }
+    return bytes
+  }
+
+  func history() -> [JSON] { state.with { $0.history } }
+
+  private func recent() -> String {
+    let lines = state.with { $0.history.suffix(8) }.map { "  \($0)" }.joined(separator: "\n")
+    return "last lines:\n\(lines)\nlog:\n\(log().suffix(2000))"
+  }
+}

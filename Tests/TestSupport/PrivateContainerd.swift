@@ -1,0 +1,102 @@
+internal import Foundation
+package import Glibc
+
+/// A containerd of the tests' own, below the sandbox.
+package final class PrivateContainerd: Sendable {
+  package let directory: String
+  package var address: String { "\(directory)/c.sock" }
+  private let process = Locked<ChildProcess?>(nil)
+
+  /// One for all tests that do not harm it.
+  package static func shared() async throws -> PrivateContainerd { try await sharedTask.value }
+  private static let sharedTask = Task { try await PrivateContainerd.start() }
+
+  private init(directory: String) {
+    self.directory = directory
+  }
+
+  /// Makes the configuration; nothing runs yet.
+  package static func configure() async throws -> PrivateContainerd {
+    let directory = try Sandbox.newDirectory("c")
+    let made = try await ChildProcess.run("\(Sandbox.scripts)/private-containerd", ["config", directory])
+    guard made.status == .exited(0) else { throw TestFailure("config: \(made.output)") }
+    return PrivateContainerd(directory: directory)
+  }
+
+  package static func start() async throws -> PrivateContainerd {
+    let containerd = try await configure()
+    try await containerd.start()
+    return containerd
+  }
+
+  /// Starts it, again too, and waits until it answers.
+  package func start() async throws {
+    let log = Descriptor(open("\(directory)/containerd.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
+    let path = ProcessInfo.processInfo.environment["CONTAINERD_BIN"].map { $0 + "/containerd" } ?? "/usr/bin/containerd"
+    let child = try ChildProcess(path, ["--config", "\(directory)/config.toml"], output: log, error: log)
+    process.with { $0 = child }
+    let address = address
+    _ = try await offPool {
+      try UnixSocket.waitUntilListening(address, seconds: 20) { child.status == nil }
+    }
+  }
+
+  /// SIGKILL: shims and containers go on.
+  package func kill() async {
+    guard let child = process.with({ $0 }) else { return }
+    child.signal(SIGKILL)
+    _ = await child.wait()
+  }
+
+  /// The command lines of the shims that are its own.
+  package func shims(of namespace: String) -> [String] {
+    ProcessList.commandLines().filter {
+      $0.contains("containerd-shim") && $0.contains("\(directory)/") && $0.contains(namespace)
+    }
+  }
+}
+
+/// What a test could not go on without.
+package struct TestFailure: Error, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
+}
+
+/// /proc, as far as tests look at it.
+package enum ProcessList {
+  package static func commandLines() -> [String] {
+    let entries = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return entries.filter { Int($0) != nil }.compactMap { pid in
+      FileManager.default.contents(atPath: "/proc/\(pid)/cmdline").map {
+        String(decoding: $0.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
+      }
+    }
+  }
+
+  /// What the descriptors of a process point to.
+  package static func descriptors(of pid: pid_t) -> [String] {
+    let directory = "/proc/\(pid)/fd"
+    let entries = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    return entries.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)") }
+  }
+
+  /// Resident memory in KiB.
+  package static func residentKiB(of pid: pid_t) -> Int {
+    let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+  }
+}
+
+/// Root file systems for containers.
+package enum RootFilesystem {
+  /// One for all tests, which do not write to it.
+  package static func busybox() async throws -> String { try await shared.value }
+
+  private static let shared = Task {
+    let directory = try Sandbox.newDirectory("rootfs")
+    let made = try await ChildProcess.run("\(Sandbox.scripts)/busybox-rootfs", [directory])
+    guard made.status == .exited(0) else { throw TestFailure("busybox-rootfs: \(made.output)") }
+    return directory
+  }
+}
