@@ -66,7 +66,14 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     .testTarget(name: "ProtocolTests", dependencies: ["Protocol"], swiftSettings: settings),
-    .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO", "Runtime"], swiftSettings: settings),
+    .testTarget(
+      name: "GRPCTests",
+      dependencies: [
+        "GRPC", "ContainerdAPI", "TestSupport", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: settings),
+    .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO"], swiftSettings: settings),
+    .testTarget(name: "RuntimeTests", dependencies: ["Runtime"], swiftSettings: settings),
     // The worker as a program against a real containerd; it depends on Worker so that the program is built.
     .testTarget(name: "EndToEnd", dependencies: ["TestSupport", "Worker"], swiftSettings: settings),
   ]

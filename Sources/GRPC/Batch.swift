@@ -46,6 +46,12 @@ final class Ending: Sendable {
   }
 
   private let state = Mutex(State.pending)
+  private let onArrival: @Sendable () -> Void
+
+  /// - Parameter onArrival: runs on the completion queue's thread, so it does next to nothing.
+  init(onArrival: @escaping @Sendable () -> Void) {
+    self.onArrival = onArrival
+  }
 
   func arrive() {
     let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
@@ -53,6 +59,7 @@ final class Ending: Sendable {
       if case .awaited(let continuation) = state { return continuation }
       return nil
     }
+    onArrival()
     waiter?.resume()
   }
 

@@ -3,14 +3,20 @@
 package final class ServerStream: Sendable {
   private let channel: Channel
   private let call: Call
-  private let ending = Ending()
+  private let ending: Ending
 
   /// Sends the request; an error shows at the first `next`.
   package init(
     on channel: Channel, _ path: StaticString, _ message: Slice, metadata: Metadata
   ) throws(RPCError) {
-    call = try channel.makeCall(path, timeout: nil)
+    let call = try channel.makeCall(path, timeout: nil)
+    // With its end, not with this object: who closes the channel waits for all calls.
+    let ending = Ending { [weak channel, weak call] in
+      if let channel, let call { channel.retire(call) }
+    }
+    self.call = call
     self.channel = channel
+    self.ending = ending
     // Headers may come only with the first message (grpc-go does that), so nobody waits for them.
     let started =
       call.begin(

@@ -48,6 +48,10 @@ package final class PrivateContainerd: Sendable {
     _ = await child.wait()
   }
 
+  package func signal(_ number: Int32) {
+    process.with { $0 }?.signal(number)
+  }
+
   /// The command lines of the shims that are its own.
   package func shims(of namespace: String) -> [String] {
     ProcessList.commandLines().filter {

@@ -1,0 +1,86 @@
+import FIFOIO
+import Testing
+
+/// When stdin is opened, written, closed, and when containerd is told.
+struct StdinMachineTests {
+  @Test func aWriteAndACloseBeforeTheProcessRunsWaitForIt() throws {
+    var stdin = StdinMachine()
+    #expect(try stdin.accept(5) == [])
+    #expect(stdin.close() == [])
+    #expect(stdin.processStarted() == [])
+    #expect(stdin.shimIsReady() == [.open])
+    #expect(stdin.opened() == [.write])
+    #expect(stdin.wrote(2) == [])
+    #expect(stdin.wrote(3) == [.closeDescriptor, .closeIO])
+    #expect(stdin.phase == .closed)
+  }
+
+  @Test func anEmptyStdinNeedsNoDescriptor() {
+    var stdin = StdinMachine()
+    #expect(stdin.close() == [])
+    #expect(stdin.processStarted() == [])
+    #expect(stdin.shimIsReady() == [.closeIO])
+    #expect(stdin.opened() == [.closeDescriptor])
+  }
+
+  /// The init process's reader is there after Create, but CloseIO is for a process that has started.
+  @Test func closeIOWaitsForTheStart() {
+    var stdin = StdinMachine()
+    #expect(stdin.shimIsReady() == [.open])
+    #expect(stdin.opened() == [])
+    #expect(stdin.close() == [.closeDescriptor])
+    #expect(stdin.processStarted() == [.closeIO])
+    #expect(stdin.processStarted() == [])
+  }
+
+  @Test func closedWhileOpeningIsTriedNoLongerThanNeeded() {
+    var stdin = StdinMachine()
+    _ = stdin.processStarted()
+    #expect(stdin.shimIsReady() == [.open])
+    #expect(stdin.close() == [.closeIO])
+    #expect(stdin.opened() == [.closeDescriptor])
+  }
+
+  @Test func bytesWaitThroughTheOpening() throws {
+    var stdin = StdinMachine()
+    _ = stdin.processStarted()
+    #expect(stdin.shimIsReady() == [.open])
+    #expect(try stdin.accept(4) == [])
+    #expect(stdin.close() == [])
+    #expect(stdin.opened() == [.write])
+    #expect(stdin.wrote(4) == [.closeDescriptor, .closeIO])
+  }
+
+  @Test func closingTwiceClosesOnce() {
+    var stdin = StdinMachine()
+    _ = stdin.processStarted() + stdin.shimIsReady() + stdin.opened()
+    #expect(stdin.close() == [.closeDescriptor, .closeIO])
+    #expect(stdin.close() == [])
+  }
+
+  @Test func afterAFailedStartContainerdIsNotAsked() throws {
+    var stdin = StdinMachine()
+    _ = try stdin.accept(3)
+    _ = stdin.close()
+    #expect(stdin.end() == [.drop])
+    #expect(stdin.processStarted() == [])
+    #expect(stdin.shimIsReady() == [])
+  }
+
+  @Test func theReaderGoneDropsWhatWaits() throws {
+    var stdin = StdinMachine()
+    _ = stdin.processStarted() + stdin.shimIsReady() + stdin.opened()
+    #expect(try stdin.accept(10) == [.write])
+    _ = stdin.close()
+    #expect(stdin.end() == [.closeDescriptor, .drop])
+    #expect(stdin.pending == 0)
+    #expect(throws: StdinMachine.Refusal.broken) { try stdin.accept(1) }
+  }
+
+  @Test func nothingIsAcceptedAfterTheClose() {
+    var stdin = StdinMachine()
+    _ = stdin.close()
+    #expect(throws: StdinMachine.Refusal.closed) { try stdin.accept(1) }
+    #expect(stdin.accepted == 0)
+  }
+}

@@ -1,0 +1,81 @@
+import Testing
+
+@testable import Protocol
+
+/// Output as lines, and base64 both ways.
+struct EncodingTests {
+  private func line(_ bytes: [UInt8], _ encoding: Encoding = .auto, final: Bool = false) -> (String, Int) {
+    var buffer: [UInt8] = []
+    let line = StdioLine(container: "c", process: .initial, stream: .stdout, encoding: encoding)
+    let taken = bytes.withUnsafeBytes { line.append($0, offset: 7, final: final, to: &buffer) }
+    return (String(decoding: buffer, as: UTF8.self), taken)
+  }
+
+  private let head = #"{"event":"stdio.data","container":"c","process":"init","stream":"stdout","offset":7,"#
+
+  @Test func textIsEscapedForATerminal() {
+    let text = "a\"\\\n\t\r\u{1B}\u{7F}\u{85}\u{2028}\u{202E}é€😀z"
+    let expected = #"a\"\\\n\t\r\u001b\u007f\u0085\u2028\u202eé€😀z"#
+    #expect(line(Array(text.utf8)) == (head + "\"text\":\"\(expected)\"}\n", text.utf8.count))
+  }
+
+  /// The fast path looks at eight bytes at a time: each special byte at each place.
+  @Test func specialBytesAreFoundAtEveryPlace() {
+    for special in [0x00, 0x1F, 0x22, 0x5C, 0x7F] as [UInt8] {
+      for place in 0..<24 {
+        var bytes = [UInt8](repeating: 0x61, count: 24)
+        bytes[place] = special
+        var escaped: [UInt8] = []
+        #expect(bytes.withUnsafeBytes { TextEncoder.append($0, to: &escaped) })
+        let tail = escaped.count - (24 - place - 1)
+        #expect(escaped[..<place].allSatisfy { $0 == 0x61 } && escaped[place] == 0x5C)
+        #expect(escaped[tail...].allSatisfy { $0 == 0x61 })
+      }
+    }
+  }
+
+  @Test func aCharacterThatHasOnlyBegunIsHeldBack() {
+    #expect(line([0x61, 0xE2, 0x82]) == (head + "\"text\":\"a\"}\n", 1))
+    #expect(line([0xF0, 0x9F]) == ("", 0))
+    #expect(line([0x61, 0xE2, 0x82], final: true) == (head + "\"base64\":\"YeKC\"}\n", 3))
+  }
+
+  @Test func whatIsNotUTF8IsBase64() {
+    for bytes in [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0x80]] as [[UInt8]] {
+      #expect(line(bytes).0.contains("base64"))
+      #expect(line(bytes, .text).0.contains("\u{FFFD}"))
+    }
+    #expect(line([0x61], .base64).0 == head + "\"base64\":\"YQ==\"}\n")
+  }
+
+  @Test func base64GoesBothWays() {
+    for count in 0..<70 {
+      let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }
+      var encoded: [UInt8] = []
+      bytes.withUnsafeBytes { Base64.append($0, to: &encoded) }
+      #expect(Base64.decode(String(decoding: encoded, as: UTF8.self)) == bytes)
+    }
+    for bad in ["A", "AA", "AAA", "A===", "AA=A", "AB==", "AAB=", "AA A", "====", "éAA"] {
+      #expect(Base64.decode(bad) == nil, "\(bad)")
+    }
+  }
+
+  @Test func everyCommandHasItsOwnName() {
+    #expect(Set(Commands.all.map { $0.name }).count == Commands.all.count)
+  }
+
+  @Test func identifiersFollowContainerdsRule() {
+    for good in ["a", "A1", "a.b", "a_b-c", String(repeating: "x", count: 76)] {
+      #expect(Identifier.isValid(good), "\(good)")
+    }
+    for bad in ["", "-a", "a-", "a--b", "a._b", "a/b", "..", "a b", "ä", String(repeating: "x", count: 77)] {
+      #expect(!Identifier.isValid(bad), "\(bad)")
+    }
+  }
+
+  @Test func signalsHaveNamesAndNumbers() {
+    #expect(Signal.parse("TERM") == 15 && Signal.parse("sigkill") == 9 && Signal.parse("9") == 9)
+    #expect(Signal.parse(64) == 64 && Signal.parse("RTMIN+1") == 35)
+    #expect(Signal.parse(0) == nil && Signal.parse(65) == nil && Signal.parse("NOPE") == nil && Signal.parse(true) == nil)
+  }
+}
