@@ -138,7 +138,8 @@ package final class OutputReader: ReadinessHandler {
       let final = end != nil && limit == backlog.count
       let taken = backlog.withUnsafeBytes { bytes in
         sink.deliver(
-          UnsafeRawBufferPointer(rebasing: bytes[start..<limit]), from: self, offset: bytesDelivered, final: final)
+          UnsafeRawBufferPointer(rebasing: bytes[start..<limit]), from: self, offset: bytesDelivered,
+          final: final)
       }
       if taken == 0 { break }
       bytesDelivered += UInt64(taken)

@@ -79,7 +79,8 @@ package final class Poller {
     lastTimer += 1
     let id = TimerID(number: lastTimer)
     let (seconds, attoseconds) = duration.components
-    let delay = UInt64(max(0, min(seconds, 1 << 32))) * 1_000_000_000 + UInt64(max(0, attoseconds / 1_000_000_000))
+    let delay =
+      UInt64(max(0, min(seconds, 1 << 32))) * 1_000_000_000 + UInt64(max(0, attoseconds / 1_000_000_000))
     deadlines.insert(Deadline(time: clinux_monotonic_ns() + delay, id: id))
     actions[id] = action
     return id

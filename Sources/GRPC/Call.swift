@@ -48,7 +48,9 @@ final class Call: Sendable {
   }
 
   /// Starts a batch and does not wait for its end.
-  func begin(_ operations: [Operation], sending: Outgoing? = nil, telling observer: Batch.Observer = .nobody) -> Bool {
+  func begin(_ operations: [Operation], sending: Outgoing? = nil, telling observer: Batch.Observer = .nobody)
+    -> Bool
+  {
     start(operations, sending: sending, batch: Batch(of: self, telling: observer))
   }
 

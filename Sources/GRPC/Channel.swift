@@ -143,6 +143,8 @@ package final class Channel: Sendable {
 
 /// gRPC logs what we report ourselves as errors of calls; only what it holds for an error of its own is shown.
 private func logFromCore(_ arguments: UnsafeMutablePointer<gpr_log_func_args>?) {
-  guard let line = arguments?.pointee, line.severity == GPR_LOG_SEVERITY_ERROR, let text = line.message else { return }
+  guard let line = arguments?.pointee, line.severity == GPR_LOG_SEVERITY_ERROR, let text = line.message else {
+    return
+  }
   cgrpc_log_to_stderr("gRPC: " + String(cString: text) + "\n")
 }

@@ -17,7 +17,9 @@ package final class Slice {
   package init(repeating byte: UInt8, count: Int) {
     raw = grpc_slice_malloc(count)
     withUnsafeMutableBytes { bytes in
-      if let start = bytes.baseAddress { start.initializeMemory(as: UInt8.self, repeating: byte, count: count) }
+      if let start = bytes.baseAddress {
+        start.initializeMemory(as: UInt8.self, repeating: byte, count: count)
+      }
     }
   }
 

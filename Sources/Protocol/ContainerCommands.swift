@@ -107,7 +107,9 @@ package struct ShortProcess: Sendable {
     case nil: return nil
     case .int(let uid): numbers = [.int(uid)]
     case .string(let text):
-      numbers = text.split(separator: ":", omittingEmptySubsequences: false).map { Int64($0).map(JSONValue.int) }
+      numbers = text.split(separator: ":", omittingEmptySubsequences: false).map {
+        Int64($0).map(JSONValue.int)
+      }
     case .object(let members):
       for name in members.keys where !["uid", "gid", "additionalGids"].contains(name) {
         throw ProtocolError(.unknownArgument, "unknown argument: user.\(name)", argument: "user.\(name)")
@@ -116,7 +118,8 @@ package struct ShortProcess: Sendable {
       additional = members["additionalGids"]?.array ?? []
     default: throw arguments.invalid("user", expected)
     }
-    let ids = (numbers + additional.map(Optional.some)).compactMap { $0?.int }.compactMap(UInt32.init(exactly:))
+    let ids = (numbers + additional.map(Optional.some)).compactMap { $0?.int }.compactMap(
+      UInt32.init(exactly:))
     guard (1...2).contains(numbers.count), ids.count == numbers.count + additional.count else {
       throw arguments.invalid("user", expected)
     }
@@ -162,7 +165,9 @@ package struct ContainerList: Command {
     case .string(let text): filter = [text]
     case .array(let elements):
       let texts = elements.compactMap(\.string)
-      guard texts.count == elements.count else { throw arguments.invalid("filter", "a string or an array of them") }
+      guard texts.count == elements.count else {
+        throw arguments.invalid("filter", "a string or an array of them")
+      }
       filter = texts
     default: throw arguments.invalid("filter", "a string or an array of them")
     }

@@ -4,7 +4,8 @@ internal import CJansson
 /// byte, the depth.
 package enum JSONParser {
   /// Parses a line that must be one object.
-  package static func parseObject(_ line: UnsafeRawBufferPointer) throws(ProtocolError) -> [String: JSONValue] {
+  package static func parseObject(_ line: UnsafeRawBufferPointer) throws(ProtocolError) -> [String: JSONValue]
+  {
     if let position = UTF8Check.firstInvalid(line) {
       throw ProtocolError(.invalidUTF8, "not UTF-8", position: position)
     }
@@ -39,7 +40,8 @@ package enum JSONParser {
       case json_error_invalid_utf8: .invalidUTF8
       case json_error_stack_overflow: .tooDeep
       // Both are JSON by its grammar; what they say cannot be taken.
-      case json_error_numeric_overflow, json_error_null_character, json_error_null_byte_in_key: .invalidArgument
+      case json_error_numeric_overflow, json_error_null_character, json_error_null_byte_in_key:
+        .invalidArgument
       default: .invalidJSON
       }
     let text = withUnsafeBytes(of: &error.text) { bytes in

@@ -4,7 +4,9 @@ package struct TerminalSize: Sendable, Equatable {
   package let rows: UInt32
 
   init(_ arguments: inout Arguments) throws(ProtocolError) {
-    guard let columns = try arguments.integer("columns", in: 1...65535) else { throw arguments.missing("columns") }
+    guard let columns = try arguments.integer("columns", in: 1...65535) else {
+      throw arguments.missing("columns")
+    }
     guard let rows = try arguments.integer("rows", in: 1...65535) else { throw arguments.missing("rows") }
     self.columns = UInt32(columns)
     self.rows = UInt32(rows)

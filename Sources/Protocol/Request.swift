@@ -42,8 +42,11 @@ package struct Request: Sendable, Equatable {
 
   private init(_ members: [String: JSONValue], id: ID?) throws(ProtocolError) {
     self.id = id
-    for name in members.keys.sorted() where !["command", "id", "key", "deadline_ms", "arguments"].contains(name) {
-      if !name.hasPrefix("x-") { throw ProtocolError(.unknownArgument, "unknown key: \(name)", argument: name) }
+    for name in members.keys.sorted()
+    where !["command", "id", "key", "deadline_ms", "arguments"].contains(name) {
+      if !name.hasPrefix("x-") {
+        throw ProtocolError(.unknownArgument, "unknown key: \(name)", argument: name)
+      }
     }
     guard let command = members["command"] else {
       throw ProtocolError(.missingArgument, "a line of a client needs command", argument: "command")
@@ -55,7 +58,8 @@ package struct Request: Sendable, Equatable {
     key = try Request.readKey(members["key"])
     if let deadline = members["deadline_ms"] {
       guard let milliseconds = deadline.int, milliseconds >= 0 else {
-        throw ProtocolError(.invalidArgument, "deadline_ms must be an integer from 0", argument: "deadline_ms")
+        throw ProtocolError(
+          .invalidArgument, "deadline_ms must be an integer from 0", argument: "deadline_ms")
       }
       deadlineMilliseconds = milliseconds
     }
@@ -74,14 +78,16 @@ package struct Request: Sendable, Equatable {
     case .int(let number) where number.magnitude <= largestID.magnitude: return .int(number)
     default:
       throw ProtocolError(
-        .invalidArgument, "id must be a string of 1 to \(Limits.id) bytes or an integer up to 2^53-1", argument: "id")
+        .invalidArgument, "id must be a string of 1 to \(Limits.id) bytes or an integer up to 2^53-1",
+        argument: "id")
     }
   }
 
   private static func readKey(_ value: JSONValue?) throws(ProtocolError) -> String? {
     guard let value else { return nil }
     guard let text = value.string, (1...Limits.key).contains(text.utf8.count), !text.utf8.contains(0) else {
-      throw ProtocolError(.invalidArgument, "key must be a string of 1 to \(Limits.key) bytes", argument: "key")
+      throw ProtocolError(
+        .invalidArgument, "key must be a string of 1 to \(Limits.key) bytes", argument: "key")
     }
     return text
   }

@@ -41,7 +41,9 @@ package struct StdioWrite: Command {
     switch (text, base64) {
     case (let text?, nil): bytes = Array(text.utf8)
     case (nil, let base64?):
-      guard let decoded = Base64.decode(base64) else { throw arguments.invalid("base64", "base64 with padding") }
+      guard let decoded = Base64.decode(base64) else {
+        throw arguments.invalid("base64", "base64 with padding")
+      }
       bytes = decoded
     case (nil, nil): throw arguments.missing("text")
     default: throw arguments.invalid("base64", "absent where text is given")

@@ -149,7 +149,8 @@ package final class ContainerProcess {
       case .added:
         host.tell(exec.map { .processAdded(container, exec: $0) } ?? .taskCreated(container, pid: pid))
       case .started:
-        host.tell(exec.map { .processStarted(container, exec: $0, pid: pid) } ?? .taskStarted(container, pid: pid))
+        host.tell(
+          exec.map { .processStarted(container, exec: $0, pid: pid) } ?? .taskStarted(container, pid: pid))
       case .exited(let status):
         host.tell(.processExited(container, exec: exec, pid: pid, status))
         resume(&exitWaiters)

@@ -6,6 +6,14 @@ internal import SwiftProtobuf
 extension ContainerRuntime {
   private static let barrierTopic = "/worker/sync"
 
+  /// Returns when the first attempt to reach containerd has succeeded or failed, or the time is over.
+  package func waitForFirstAttempt(atMost limit: Duration) async {
+    let firstAttempt = firstAttempt
+    let timer = Poller.shared.schedule(after: limit) { firstAttempt.resume() }
+    await firstAttempt.wait()
+    Poller.shared.cancel(timer)
+  }
+
   /// Follows containerd's events from now on, over every loss of the connection.
   package func follow() {
     subscription = Task { @Loop in
@@ -24,7 +32,9 @@ extension ContainerRuntime {
   }
 
   private func lost(_ reason: String) {
+    if Task.isCancelled { return }
     lastFailure = reason
+    firstAttempt.resume()
     guard connected else { return }
     connected = false
     log.warning("containerd is gone", metadata: ["reason": "\(reason)"])
@@ -43,9 +53,12 @@ extension ContainerRuntime {
     defer { stream.cancel() }
     // containerd sends no header before the first event, so an event of our own tells that the subscription is live.
     let barrier = Task { @Loop in
+      // What is published right after Subscribe is lost at times, so it is repeated, soon at first.
+      var pause = Duration.milliseconds(5)
       while !Task.isCancelled {
         await publishBarrier()
-        await Loop.sleep(.milliseconds(100))
+        await Loop.sleep(pause)
+        pause = min(pause * 2, .milliseconds(200))
       }
     }
     defer { barrier.cancel() }
@@ -90,7 +103,9 @@ extension ContainerRuntime {
     let event = envelope.event
     switch envelope.topic {
     case "/tasks/exit":
-      guard let exit = event.decode(CDTaskExit.self), let container = containers[exit.containerID] else { return }
+      guard let exit = event.decode(CDTaskExit.self), let container = containers[exit.containerID] else {
+        return
+      }
       let exec = exit.id == exit.containerID ? nil : exit.id
       guard let process = container.process(exec), isSameGeneration(process, exit.pid) else { return }
       var status = ExitStatus(code: exit.exitStatus, exitedAt: Timestamp(exit.exitedAt), source: .event)
@@ -98,7 +113,9 @@ extension ContainerRuntime {
       process.exited(status)
       if exec == nil { endOrphans(of: container) }
     case "/tasks/oom":
-      guard let oom = event.decode(CDTaskOOM.self), let container = containers[oom.containerID] else { return }
+      guard let oom = event.decode(CDTaskOOM.self), let container = containers[oom.containerID] else {
+        return
+      }
       container.outOfMemory = true
       tell(.taskOutOfMemory(oom.containerID))
     case "/tasks/paused":
@@ -106,7 +123,9 @@ extension ContainerRuntime {
     case "/tasks/resumed":
       if let resumed = event.decode(CDTaskResumed.self) { tell(.taskResumed(resumed.containerID)) }
     case "/tasks/checkpointed":
-      if let checkpointed = event.decode(CDTaskCheckpointed.self) { tell(.taskCheckpointed(checkpointed.containerID)) }
+      if let checkpointed = event.decode(CDTaskCheckpointed.self) {
+        tell(.taskCheckpointed(checkpointed.containerID))
+      }
     default:
       // Created and started are told from our own calls, which know more and are in order.
       break

@@ -9,6 +9,7 @@ extension ContainerRuntime {
       let counts = try await reconcile()
       connected = true
       lastFailure = ""
+      firstAttempt.resume()
       tell(.containerdConnected(tasks: counts.tasks, exits: counts.exits))
     } catch {
       log.warning("cannot list tasks", metadata: ["error": "\(error.message)"])

@@ -61,7 +61,9 @@ extension ContainerRuntime {
   ) async throws(RuntimeError) -> ContainerProcess {
     let container = try await load(id)
     guard container.task != nil else { throw RuntimeError(.notFound, "container \(id) has no task") }
-    if let known = container.execs[exec], !known.isDeleted { throw RuntimeError(.alreadyExists, "process \(exec) exists") }
+    if let known = container.execs[exec], !known.isDeleted {
+      throw RuntimeError(.alreadyExists, "process \(exec) exists")
+    }
     let process = try makeProcess(container, exec: exec, stdin: options.stdin, terminal: terminal)
     container.execs[exec] = process
     attach(process)
@@ -88,7 +90,8 @@ extension ContainerRuntime {
     _ = try await containerd.call(ContainerdService.Tasks.exec, request, stage: .exec)
   }
 
-  private func startProcess(_ process: ContainerProcess, stage: RuntimeError.Stage) async throws(RuntimeError) {
+  private func startProcess(_ process: ContainerProcess, stage: RuntimeError.Stage) async throws(RuntimeError)
+  {
     var request = CDStartRequest()
     request.containerID = process.container
     request.execID = process.exec ?? ""
@@ -128,7 +131,8 @@ extension ContainerRuntime {
     do throws(RuntimeError) {
       _ = try await containerd.call(ContainerdService.Tasks.resizePty, request)
     } catch {
-      log.debug("resize failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+      log.debug(
+        "resize failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
     }
   }
 

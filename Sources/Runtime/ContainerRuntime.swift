@@ -29,6 +29,7 @@ package final class ContainerRuntime {
   let bundles: String
   let log: Logger
   var subscription: Task<Void, Never>?
+  let firstAttempt = Waiter()
 
   static let bundleLabel = "containerd-worker/bundle"
 
@@ -53,7 +54,9 @@ package final class ContainerRuntime {
     container.labels[ContainerRuntime.bundleLabel] = bundle
     container.runtime.name = new.runtime
     do {
-      if let options = new.runtimeOptions { container.runtime.options = try .init(containerd: options.message) }
+      if let options = new.runtimeOptions {
+        container.runtime.options = try .init(containerd: options.message)
+      }
     } catch {
       throw RuntimeError(.internalError, "cannot encode the runtime's options: \(error)")
     }
@@ -90,7 +93,8 @@ package final class ContainerRuntime {
   package func list(_ filters: [String]) async throws(RuntimeError) -> [ContainerSummary] {
     var request = CDListContainersRequest()
     request.filters = filters
-    return try await containerd.call(ContainerdService.Containers.list, request).containers.map(ContainerSummary.init)
+    return try await containerd.call(ContainerdService.Containers.list, request).containers.map(
+      ContainerSummary.init)
   }
 
   package func metadata(_ id: String) async throws(RuntimeError) -> ContainerSummary {
@@ -183,7 +187,8 @@ extension ContainerRuntime: ProcessHost {
     } catch {
       // Gone meanwhile: what was to be closed is closed.
       if error.kind == .notFound || !process.isRunning { return }
-      log.error("CloseIO failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+      log.error(
+        "CloseIO failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
     }
   }
 

@@ -28,7 +28,9 @@ final class CommandQueue {
   var length: Int { lanes.values.reduce(0) { $0 + $1.length } }
   var laneCount: Int { lanes.count }
 
-  func admit(_ ticket: Ticket, _ body: @escaping @Loop (CommandContext) async throws(ProtocolError) -> JSONValue) {
+  func admit(
+    _ ticket: Ticket, _ body: @escaping @Loop (CommandContext) async throws(ProtocolError) -> JSONValue
+  ) {
     let route = ticket.command.route
     switch route {
     case .outOfBand, .free:

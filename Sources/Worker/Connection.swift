@@ -53,7 +53,8 @@ final class Connection: ReadinessHandler {
       outputRegistration = try output?.watch(readable: false, handler: self)
     } catch {
       // A regular file cannot be polled, and never makes anybody wait.
-      if error.number == EPERM { readAlways() } else { return close() }
+      guard error.number == EPERM else { return close() }
+      readAlways()
     }
     urgent += greeting
     scheduleFlush()
@@ -98,7 +99,9 @@ final class Connection: ReadinessHandler {
   private func endInput() {
     if inputEnded { return }
     inputEnded = true
-    if let inputRegistration { Poller.shared.change(inputRegistration, readable: false, writable: wantsWritable) }
+    if let inputRegistration {
+      Poller.shared.change(inputRegistration, readable: false, writable: wantsWritable)
+    }
     if let line = framer.end() {
       refuse(ProtocolError(.truncatedLine, "the last line has no LF and is not executed"), line: line)
     }

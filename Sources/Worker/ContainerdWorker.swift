@@ -21,7 +21,8 @@ let workerVersion = "0.1.0"
 
 /// Serves until SIGTERM or SIGINT. Containers go on running.
 struct Serve: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Serve clients until SIGTERM or SIGINT (default).")
+  static let configuration = CommandConfiguration(
+    abstract: "Serve clients until SIGTERM or SIGINT (default).")
 
   @Option(help: ArgumentHelp("The Unix socket to listen on.", valueName: "path"))
   var listen = "/run/containerd-worker/worker.sock"
@@ -41,7 +42,9 @@ struct Serve: ParsableCommand {
   @Option(help: "trace, debug, info, notice, warning, error or critical; the log goes to stderr.")
   var logLevel: LogLevel = .info
 
-  @Option(help: ArgumentHelp("One more user id that may connect, beside root and the worker's own.", valueName: "uid"))
+  @Option(
+    help: ArgumentHelp(
+      "One more user id that may connect, beside root and the worker's own.", valueName: "uid"))
   var allowUid: [UInt32] = []
 
   @Option(help: ArgumentHelp("A group id whose members' processes may connect.", valueName: "gid"))

@@ -92,7 +92,11 @@ final class EventEncoder {
 
   static func write(_ exit: ExitStatus, _ writer: inout JSONWriter) {
     if let code = exit.code { writer.field("exit_code", code) } else { writer.null("exit_code") }
-    if let time = exit.exitedAt { writer.field("exited_at", Time.format(time)) } else { writer.null("exited_at") }
+    if let time = exit.exitedAt {
+      writer.field("exited_at", Time.format(time))
+    } else {
+      writer.null("exited_at")
+    }
     writer.field("oom", exit.outOfMemory)
     writer.field("source", exit.source.rawValue)
   }

@@ -27,7 +27,8 @@ final class Listener: ReadinessHandler {
     try Listener.removeStale(path)
     // Others than root can only be told apart once they have connected.
     let open = !options.allowUid.isEmpty || !options.allowGid.isEmpty
-    try Directory.make(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]), mode: open ? 0o711 : 0o700)
+    try Directory.make(
+      String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]), mode: open ? 0o711 : 0o700)
     let fd = clinux_unix_listen(path, open ? 0o666 : 0o600, 128)
     if fd < 0 { throw SystemError.last("listen on \(path)") }
     let socket = Descriptor(owning: fd)
@@ -51,12 +52,15 @@ final class Listener: ReadinessHandler {
       return
     }
     var peer = clinux_peer()
-    guard clinux_peer_credentials(fd, &peer) == 0, users.contains(peer.uid) || groups.contains(peer.gid) else {
+    guard clinux_peer_credentials(fd, &peer) == 0, users.contains(peer.uid) || groups.contains(peer.gid)
+    else {
       let line =
-        #"{"error":{"code":"permission_denied","message":"this user may not connect","retry":"no"},"line":0}"# + "\n"
+        #"{"error":{"code":"permission_denied","message":"this user may not connect","retry":"no"},"line":0}"#
+        + "\n"
       _ = Array(line.utf8).withUnsafeBytes { clinux_send(fd, $0.baseAddress, $0.count) }
       Descriptor(owning: fd).close()
-      return log.warning("refused", metadata: ["uid": "\(peer.uid)", "gid": "\(peer.gid)", "pid": "\(peer.pid)"])
+      return log.warning(
+        "refused", metadata: ["uid": "\(peer.uid)", "gid": "\(peer.gid)", "pid": "\(peer.pid)"])
     }
     accepted(fd)
   }
@@ -93,7 +97,9 @@ enum Directory {
   /// Makes a directory and those above it; an existing one stays as it is.
   static func make(_ path: String, mode: mode_t) throws(SystemError) {
     if path.isEmpty || mkdir(path, mode) == 0 || errno == EEXIST { return }
-    guard errno == ENOENT, let slash = path.lastIndex(of: "/") else { throw SystemError.last("mkdir \(path)") }
+    guard errno == ENOENT, let slash = path.lastIndex(of: "/") else {
+      throw SystemError.last("mkdir \(path)")
+    }
     try make(String(path[..<slash]), mode: 0o755)
     if mkdir(path, mode) != 0 && errno != EEXIST { throw SystemError.last("mkdir \(path)") }
   }

@@ -35,15 +35,22 @@ final class Server {
 
   func start(signals descriptor: consuming Descriptor) throws {
     signals = try SignalReader(descriptor) { [weak self] number in self?.stop("signal \(number)") }
-    if !options.stdio { listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) } }
+    if !options.stdio {
+      listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) }
+    }
     runtime.follow()
     // containerd answers in a few milliseconds; who connects at once is then told of it in the greeting.
-    if options.stdio { serveStandardIO() } else { log.info("listening", metadata: ["socket": "\(options.listen)"]) }
+    if options.stdio {
+      serveStandardIO()
+    } else {
+      log.info("listening", metadata: ["socket": "\(options.listen)"])
+    }
   }
 
   private func serveStandardIO() {
     let connection = Connection(
-      server: self, input: Descriptor(owning: dup(STDIN_FILENO)), output: Descriptor(owning: dup(STDOUT_FILENO)))
+      server: self, input: Descriptor(owning: dup(STDIN_FILENO)),
+      output: Descriptor(owning: dup(STDOUT_FILENO)))
     _ = clinux_set_nonblocking(STDIN_FILENO)
     _ = clinux_set_nonblocking(STDOUT_FILENO)
     accept(connection)
@@ -75,7 +82,8 @@ final class Server {
       } catch {
         if error.kind == .notFound { return }
         log.warning(
-          "cannot kill what its connection left", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+          "cannot kill what its connection left",
+          metadata: ["container": "\(process.container)", "error": "\(error.message)"])
       }
     }
   }
@@ -118,7 +126,11 @@ final class Server {
         }
         writer.field("epoch", events.epoch)
         writer.object("containerd") {
-          if let version = runtime.version { $0.field("version", version.version) } else { $0.null("version") }
+          if let version = runtime.version {
+            $0.field("version", version.version)
+          } else {
+            $0.null("version")
+          }
           $0.field("connected", runtime.connected)
         }
         writer.field("namespace", options.namespace)

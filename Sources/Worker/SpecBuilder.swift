@@ -87,19 +87,25 @@ enum SpecBuilder {
     "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi",
   ]
 
-  private static let readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+  private static let readonlyPaths = [
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+  ]
 
   private static let defaultMounts: [JSONValue] = [
     mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
     mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-    mount("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+    mount(
+      "/dev/pts", "devpts", "devpts",
+      ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
     mount("/dev/shm", "tmpfs", "shm", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
     mount("/dev/mqueue", "mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
     mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
     mount("/run", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
   ]
 
-  private static func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSONValue {
+  private static func mount(_ destination: String, _ type: String, _ source: String, _ options: [String])
+    -> JSONValue
+  {
     [
       "destination": .string(destination), "type": .string(type), "source": .string(source),
       "options": strings(options),

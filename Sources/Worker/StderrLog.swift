@@ -19,7 +19,9 @@ struct StderrLog: LogHandler {
 
   func log(event: LogEvent) {
     var line = "\(Time.now) \(event.level.rawValue) \(event.message)"
-    for (key, value) in (event.metadata ?? [:]).sorted(by: { $0.key < $1.key }) { line += " \(key)=\"\(value)\"" }
+    for (key, value) in (event.metadata ?? [:]).sorted(by: { $0.key < $1.key }) {
+      line += " \(key)=\"\(value)\""
+    }
     line += "\n"
     // One write a line, so that lines of several threads do not mix.
     line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }

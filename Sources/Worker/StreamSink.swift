@@ -27,7 +27,8 @@ final class StreamSink: OutputSink {
   var hasRoom: Bool { connection.hasRoomForStdio }
   var isFlushed: Bool { connection.stdioIsFlushed }
 
-  func deliver(_ chunk: UnsafeRawBufferPointer, from reader: OutputReader, offset: UInt64, final: Bool) -> Int {
+  func deliver(_ chunk: UnsafeRawBufferPointer, from reader: OutputReader, offset: UInt64, final: Bool) -> Int
+  {
     connection.sendStdio { line.append(chunk, offset: offset, final: final, to: &$0) }
   }
 

@@ -41,7 +41,9 @@ final class Ticket {
   }
 
   /// Runs the handler; calls back when it is over, which may be after the reply.
-  func run(_ body: @escaping @Loop () async throws(ProtocolError) -> JSONValue, finished: @escaping @Loop () -> Void) {
+  func run(
+    _ body: @escaping @Loop () async throws(ProtocolError) -> JSONValue, finished: @escaping @Loop () -> Void
+  ) {
     guard state == .queued else { return finished() }
     state = .running
     startedAt = Time.monotonicMicroseconds

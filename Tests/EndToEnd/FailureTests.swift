@@ -10,7 +10,8 @@ struct FailureTests {
   func aStartThatFailsLeavesNothing(program: String, code: Int, cwd: String) async throws {
     let bed = try await TestBed.start()
     try await bed.client.call(
-      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": [.string(program)], "cwd": JSON(cwd)])
+      "container.create",
+      ["container": "c1", "rootfs": JSON(bed.rootfs), "args": [.string(program)], "cwd": JSON(cwd)])
     let error = try await bed.client.error("task.start", ["container": "c1", "stdin": true, "attach": [:]])
     #expect(error["code"] == "start_failed")
     #expect(error["exit_code"].int == code)
@@ -37,7 +38,10 @@ struct FailureTests {
     for (args, cwd, code) in [("/bin/nosuch", "/", 127), ("/bin/nox", "/", 126), ("true", "/nowhere", 126)] {
       let error = try await bed.client.error(
         "process.exec",
-        ["container": "c1", "process": "e1", "args": [.string(args)], "cwd": JSON(cwd), "stdin": true, "attach": [:]])
+        [
+          "container": "c1", "process": "e1", "args": [.string(args)], "cwd": JSON(cwd), "stdin": true,
+          "attach": [:],
+        ])
       #expect(error["code"] == "start_failed")
       #expect(error["exit_code"].int == code)
       #expect(error["stage"] == "exec")
@@ -73,7 +77,8 @@ struct FailureTests {
     let expired = try await bed.client.error(
       "run", ["rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]], extra: ["deadline_ms": 600])
     #expect(expired["code"] == "deadline_exceeded")
-    let run = bed.client.post("run", ["container": "r1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])
+    let run = bed.client.post(
+      "run", ["container": "r1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])
     _ = try await bed.client.event("task.started", container: "r1")
     #expect(try await bed.client.call("cancel", ["target": JSON(run)])["cancelled"] == true)
     #expect(try await bed.client.reply(to: run)["error"]["code"] == "cancelled")

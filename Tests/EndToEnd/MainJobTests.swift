@@ -28,7 +28,8 @@ struct MainJobTests {
 
     #expect(try await client.call("stdio.write", ["container": "c1", "text": "hello\n"])["offset"] == 6)
     try await client.call(
-      "process.exec", ["container": "c1", "process": "e1", "args": ["sh", "-c", "echo exec; exit 3"], "attach": [:]])
+      "process.exec",
+      ["container": "c1", "process": "e1", "args": ["sh", "-c", "echo exec; exit 3"], "attach": [:]])
     let exec = try await client.event("process.closed", container: "c1", process: "e1")
     #expect(exec["exit_code"] == 3)
     #expect(try client.output("c1", "e1") == Array("exec\n".utf8))
@@ -47,7 +48,8 @@ struct MainJobTests {
 
   @Test func runIsOneLine() async throws {
     let bed = try await TestBed.start()
-    bed.client.sendRaw(#"{"command":"run","arguments":{"rootfs":"\#(bed.rootfs)","args":["echo","hi"]}}"# + "\n")
+    bed.client.sendRaw(
+      #"{"command":"run","arguments":{"rootfs":"\#(bed.rootfs)","args":["echo","hi"]}}"# + "\n")
     let line = try await bed.client.line("result") { $0.has("result") && $0["line"].int == 1 }
     let result = line["result"]
     #expect(result["exit_code"] == 0)
@@ -67,7 +69,8 @@ struct MainJobTests {
     let events = bed.client.history().filter { $0.has("seq") && $0["container"].string == "c1" }
     #expect(
       events.map { $0["event"].string } == [
-        "container.created", "task.created", "task.started", "process.exited", "process.closed", "task.deleted",
+        "container.created", "task.created", "task.started", "process.exited", "process.closed",
+        "task.deleted",
         "container.deleted",
       ])
     let numbers = bed.client.history().compactMap { $0["seq"].int }
@@ -93,7 +96,8 @@ struct MainJobTests {
   @Test func theRPCBudgetHolds() async throws {
     let bed = try await TestBed.start()
     let before = try await bed.client.call("worker.status")["rpc"]
-    try await bed.client.call("container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["cat"]])
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["cat"]])
     try await bed.client.call("task.start", ["container": "c1", "stdin": true])
     try await bed.client.call("process.exec", ["container": "c1", "process": "e1", "args": ["true"]])
     _ = try await bed.client.event("process.closed", container: "c1", process: "e1")
@@ -110,7 +114,8 @@ struct MainJobTests {
     }
     #expect(
       spent == [
-        "Containers/Create": 1, "Tasks/Create": 1, "Tasks/Start": 2, "Tasks/Exec": 1, "Tasks/DeleteProcess": 1,
+        "Containers/Create": 1, "Tasks/Create": 1, "Tasks/Start": 2, "Tasks/Exec": 1,
+        "Tasks/DeleteProcess": 1,
         "Tasks/Kill": 1, "Tasks/Delete": 1, "Containers/Delete": 1,
       ])
     try await bed.finish()
@@ -158,7 +163,9 @@ struct MainJobTests {
     let bed = try await TestBed.start()
     let spec: JSON = [
       "ociVersion": "1.0.2", "root": ["path": JSON(bed.rootfs)],
-      "process": ["args": ["echo", "spec"], "cwd": "/", "env": ["PATH=/bin"], "user": ["uid": 0, "gid": 0]],
+      "process": [
+        "args": ["echo", "spec"], "cwd": "/", "env": ["PATH=/bin"], "user": ["uid": 0, "gid": 0],
+      ],
       "mounts": [["destination": "/proc", "type": "proc", "source": "proc"]],
       "linux": ["namespaces": [["type": "pid"], ["type": "mount"]]],
     ]
@@ -167,7 +174,8 @@ struct MainJobTests {
     _ = try await bed.client.event("process.closed", container: "c1")
     #expect(try bed.client.output("c1") == Array("spec\n".utf8))
     #expect(
-      try await bed.client.error("container.create", ["container": "c1", "spec": spec])["code"] == "already_exists")
+      try await bed.client.error("container.create", ["container": "c1", "spec": spec])["code"]
+        == "already_exists")
     try await bed.client.call("container.create", ["container": "c1", "spec": spec, "replace": true])
     try await bed.remove("c1")
     try await bed.finish()

@@ -8,13 +8,16 @@ struct SessionTests {
   @Test func malformedLinesCostOnlyThemselves() async throws {
     let bed = try await TestBed.start()
     let bad: [(line: String, code: String)] = [
-      ("{", "invalid_json"), ("[]", "invalid_json"), ("ping", "invalid_json"), ("{\"command\":\"ping\",}", "invalid_json"),
-      ("\u{FEFF}{}", "invalid_json"), ("{\"command\":\"ping\"} x", "invalid_json"), ("{\"a\":01}", "invalid_json"),
+      ("{", "invalid_json"), ("[]", "invalid_json"), ("ping", "invalid_json"),
+      ("{\"command\":\"ping\",}", "invalid_json"),
+      ("\u{FEFF}{}", "invalid_json"), ("{\"command\":\"ping\"} x", "invalid_json"),
+      ("{\"a\":01}", "invalid_json"),
       ("{\"command\":\"ping\",\"command\":\"ping\"}", "duplicate_key"), ("{}", "missing_argument"),
       ("{\"command\":\"pong\"}", "unknown_command"), ("{\"command\":7}", "invalid_argument"),
       ("{\"command\":\"ping\",\"arguments\":{\"a\":1}}", "unknown_argument"),
       ("{\"command\":\"ping\",\"extra\":1}", "unknown_argument"),
-      ("{\"command\":\"ping\",\"id\":1.0}", "invalid_argument"), ("{\"command\":\"ping\",\"id\":1e2}", "invalid_argument"),
+      ("{\"command\":\"ping\",\"id\":1.0}", "invalid_argument"),
+      ("{\"command\":\"ping\",\"id\":1e2}", "invalid_argument"),
       ("{\"command\":\"ping\",\"id\":\"\"}", "invalid_argument"),
       ("{\"command\":\"ping\",\"id\":9007199254740992}", "invalid_argument"),
       ("{\"command\":\"ping\",\"id\":99999999999999999999}", "invalid_argument"),
@@ -57,7 +60,9 @@ struct SessionTests {
   @Test func aClientKilledInMidLineHarmsNobody() async throws {
     let bed = try await TestBed.start()
     let client = try bed.worker.connect()
-    client.sendRaw("{\"command\":\"run\",\"arguments\":{\"rootfs\":\"\(bed.rootfs)\",\"args\":[\"sleep\",\"1000\"]}}\n{\"comm")
+    client.sendRaw(
+      "{\"command\":\"run\",\"arguments\":{\"rootfs\":\"\(bed.rootfs)\",\"args\":[\"sleep\",\"1000\"]}}\n{\"comm"
+    )
     let started = try await bed.client.event("task.started")
     client.close()
     // run ends with its connection.
@@ -69,8 +74,10 @@ struct SessionTests {
   @Test func twoClientsWorkAtOnce() async throws {
     let bed = try await TestBed.start()
     let other = try bed.worker.connect()
-    async let first = bed.client.call("run", ["rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo a; exit 4"]])
-    async let second = other.call("run", ["rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo b; exit 5"]])
+    async let first = bed.client.call(
+      "run", ["rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo a; exit 4"]])
+    async let second = other.call(
+      "run", ["rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo b; exit 5"]])
     let results = try await [first, second]
     #expect(results.map { $0["exit_code"] } == [4, 5])
     #expect(try bed.client.output(results[0]["container"].string ?? "") == Array("a\n".utf8))
@@ -83,7 +90,8 @@ struct SessionTests {
     try await bed.startContainer("c1", ["sleep", "1000"])
     // A forced delete of a task whose process will not end soon cannot be had, so a run holds the lane.
     let runs = (0..<64).map { _ in
-      bed.client.post("run", ["rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]], extra: ["deadline_ms": 4000])
+      bed.client.post(
+        "run", ["rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]], extra: ["deadline_ms": 4000])
     }
     let refused = try await bed.client.error("container.list")
     #expect(refused["code"] == "busy")
@@ -126,7 +134,10 @@ struct SessionTests {
     }
     let refused = try await ChildProcess.run(
       WorkerProcess.binary(),
-      ["--listen", bed.worker.socket, "--state-dir", bed.worker.stateDirectory + "2", "--containerd-address", "/x"])
+      [
+        "--listen", bed.worker.socket, "--state-dir", bed.worker.stateDirectory + "2", "--containerd-address",
+        "/x",
+      ])
     #expect(refused.status == .exited(1))
     #expect(refused.output.contains("in use"))
     bed.worker.process.signal(9)
@@ -143,7 +154,8 @@ struct SessionTests {
     _ = try await bed.client.event("worker.draining")
     try await bed.client.ended()
     let next = try await WorkerProcess.start(
-      containerd: bed.containerd.address, stateDirectory: bed.worker.stateDirectory, namespace: bed.worker.namespace)
+      containerd: bed.containerd.address, stateDirectory: bed.worker.stateDirectory,
+      namespace: bed.worker.namespace)
     let client = try next.connect()
     _ = try await client.greeting()
     #expect(try await client.call("process.status", ["container": "c1"])["status"] == "running")

@@ -77,7 +77,8 @@ struct StdioTests {
         ["container": "c1", "process": process, "args": ["cat"], "stdin": true, "attach": [:]])
       bed.client.post("stdio.close", ["container": "c1", "process": process])
       _ = try await bed.client.result(of: start)
-      let closed = try await bed.client.event("process.closed", container: "c1", process: process.string, seconds: 20)
+      let closed = try await bed.client.event(
+        "process.closed", container: "c1", process: process.string, seconds: 20)
       #expect(closed["exit_code"] == 0)
       #expect(closed["stdout"] == ["bytes": 0, "end": "eof"])
     }
@@ -87,7 +88,8 @@ struct StdioTests {
 
   @Test func stdinWrittenAndClosedInTheSameReadAsTheStart() async throws {
     let bed = try await TestBed.start()
-    try await bed.client.call("container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["cat"]])
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["cat"]])
     bed.client.sendRaw(
       #"{"command":"task.start","id":"s","arguments":{"container":"c1","stdin":true,"attach":{}}}"# + "\n"
         + #"{"command":"stdio.write","id":"w","arguments":{"container":"c1","text":"early"}}"# + "\n"
@@ -111,7 +113,9 @@ struct StdioTests {
       let process = "e\(round)"
       try await bed.client.call(
         "process.exec",
-        ["container": "c1", "process": JSON(process), "args": ["echo", JSON("line \(round)")], "attach": [:]])
+        [
+          "container": "c1", "process": JSON(process), "args": ["echo", JSON("line \(round)")], "attach": [:],
+        ])
       _ = try await bed.client.event("process.closed", container: "c1", process: process)
       #expect(try bed.client.output("c1", process) == Array("line \(round)\n".utf8))
     }

@@ -33,7 +33,8 @@ struct ServerLossTests {
   @Test func aStreamEndsWhenTheServerIsKilled() async throws {
     let containerd = try await PrivateContainerd.start()
     let channel = try Channel(unixSocket: containerd.address)
-    let stream = try channel.open(ContainerdService.Events.subscribe, CDSubscribeRequest(), metadata: metadata)
+    let stream = try channel.open(
+      ContainerdService.Events.subscribe, CDSubscribeRequest(), metadata: metadata)
     _ = try await version(channel)
     let next = Task { try await stream.next() }
     await containerd.kill()
@@ -85,7 +86,8 @@ struct ServerLossTests {
       #expect(error.message.contains("nobody"))
     }
     // An open stream is ended by the end of the channel.
-    let stream = try channel.open(ContainerdService.Events.subscribe, CDSubscribeRequest(), metadata: metadata)
+    let stream = try channel.open(
+      ContainerdService.Events.subscribe, CDSubscribeRequest(), metadata: metadata)
     let next = Task { try await stream.next() }
     while channel.liveCalls == 0 { await Task.yield() }
     await channel.cancelAll()
@@ -106,7 +108,8 @@ struct ServerLossTests {
   }
 
   private func version(_ channel: Channel) async throws -> CDVersionResponse {
-    try await channel.call(ContainerdService.Version.version, Empty(), metadata: metadata, timeout: .seconds(10))
+    try await channel.call(
+      ContainerdService.Version.version, Empty(), metadata: metadata, timeout: .seconds(10))
   }
 
   /// Until it succeeds: gRPC connects again in its own time.

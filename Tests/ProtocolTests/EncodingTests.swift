@@ -76,6 +76,8 @@ struct EncodingTests {
   @Test func signalsHaveNamesAndNumbers() {
     #expect(Signal.parse("TERM") == 15 && Signal.parse("sigkill") == 9 && Signal.parse("9") == 9)
     #expect(Signal.parse(64) == 64 && Signal.parse("RTMIN+1") == 35)
-    #expect(Signal.parse(0) == nil && Signal.parse(65) == nil && Signal.parse("NOPE") == nil && Signal.parse(true) == nil)
+    #expect(
+      Signal.parse(0) == nil && Signal.parse(65) == nil && Signal.parse("NOPE") == nil
+        && Signal.parse(true) == nil)
   }
 }

@@ -14,7 +14,8 @@ struct LineFramerTests {
       part.withUnsafeBytes { bytes in
         framer.feed(bytes) { line in
           switch line {
-          case .line(let bytes, let number): found.append("\(number):" + String(decoding: bytes, as: UTF8.self))
+          case .line(let bytes, let number):
+            found.append("\(number):" + String(decoding: bytes, as: UTF8.self))
           case .tooLong(let number): found.append("\(number)!")
           }
         }
@@ -26,7 +27,8 @@ struct LineFramerTests {
 
   @Test(arguments: [1, 2, 3, 5, 7, 64])
   func anyCutGivesTheSameLines(cut: Int) {
-    let text = "a\nbb\r\n\n  \n\u{1E}c\n0123456789abcdef\n0123456789abcdefg\nz\n0123456789abcdefghijklmnop\ny\nend"
+    let text =
+      "a\nbb\r\n\n  \n\u{1E}c\n0123456789abcdef\n0123456789abcdefg\nz\n0123456789abcdefghijklmnop\ny\nend"
     #expect(
       lines(text, cut: cut) == [
         "1:a", "2:bb", "5:c", "6:0123456789abcdef", "7!", "8:z", "9!", "10:y", "11…",

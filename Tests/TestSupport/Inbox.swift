@@ -65,11 +65,16 @@ final class Inbox: Sendable {
   }
 
   private func keepOutput(_ json: JSON) {
-    let key = [json["container"], json["process"], json["stream"]].map { $0.string ?? "" }.joined(separator: "/")
-    let bytes = json["text"].string.map { Array($0.utf8) } ?? Array(Data(base64Encoded: json["base64"].string ?? "") ?? Data())
+    let key = [json["container"], json["process"], json["stream"]].map { $0.string ?? "" }.joined(
+      separator: "/")
+    let bytes =
+      json["text"].string.map { Array($0.utf8) }
+      ?? Array(Data(base64Encoded: json["base64"].string ?? "") ?? Data())
     state.with { state in
       let expected = state.output[key]?.count ?? 0
-      if json["offset"].int != expected { state.broken[key] = "offset \(json["offset"]) after \(expected) bytes" }
+      if json["offset"].int != expected {
+        state.broken[key] = "offset \(json["offset"]) after \(expected) bytes"
+      }
       state.output[key, default: []] += bytes
     }
   }
@@ -83,23 +88,31 @@ final class Inbox: Sendable {
       }
       return (state.waiters, state.endWaiters)
     }
-    for waiter in waiters { waiter.continuation.resume(throwing: TestFailure("the connection has ended; " + recent())) }
+    for waiter in waiters {
+      waiter.continuation.resume(throwing: TestFailure("the connection has ended; " + recent()))
+    }
     for continuation in ends.values { continuation.resume() }
   }
 
   // MARK: - Waiting
 
-  func line(_ what: String, seconds: Double, where fits: @escaping @Sendable (JSON) -> Bool) async throws -> JSON {
+  func line(_ what: String, seconds: Double, where fits: @escaping @Sendable (JSON) -> Bool) async throws
+    -> JSON
+  {
     try await withCheckedThrowingContinuation { continuation in
       let (found, over, id) = state.with { state -> (JSON?, Bool, Int) in
-        if let index = state.lines.firstIndex(where: fits) { return (state.lines.remove(at: index), false, 0) }
+        if let index = state.lines.firstIndex(where: fits) {
+          return (state.lines.remove(at: index), false, 0)
+        }
         if state.over { return (nil, true, 0) }
         state.last += 1
         state.waiters.append(Waiter(id: state.last, fits: fits, continuation: continuation))
         return (nil, false, state.last)
       }
       if let found { return continuation.resume(returning: found) }
-      if over { return continuation.resume(throwing: TestFailure("\(what): the connection has ended; \(recent())")) }
+      if over {
+        return continuation.resume(throwing: TestFailure("\(what): the connection has ended; \(recent())"))
+      }
       DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { self.expire(id, what) }
     }
   }

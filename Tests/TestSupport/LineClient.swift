@@ -30,7 +30,8 @@ package final class LineClient: Sendable {
     var sent = 0
     while sent < bytes.count {
       let count = bytes.withUnsafeBytes {
-        Glibc.send(descriptor.rawValue, $0.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
+        Glibc.send(
+          descriptor.rawValue, $0.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
       }
       if count < 0 && errno == EINTR { continue }
       if count <= 0 { return }
@@ -111,7 +112,9 @@ package final class LineClient: Sendable {
   }
 
   /// The output that came so far, whose offsets must have been contiguous.
-  package func output(_ container: String, _ process: String = "init", _ stream: String = "stdout") throws -> [UInt8] {
+  package func output(_ container: String, _ process: String = "init", _ stream: String = "stdout") throws
+    -> [UInt8]
+  {
     try inbox.output("\(container)/\(process)/\(stream)")
   }
 

@@ -31,8 +31,11 @@ package final class PrivateContainerd: Sendable {
 
   /// Starts it, again too, and waits until it answers.
   package func start() async throws {
-    let log = Descriptor(open("\(directory)/containerd.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
-    let path = ProcessInfo.processInfo.environment["CONTAINERD_BIN"].map { $0 + "/containerd" } ?? "/usr/bin/containerd"
+    let log = Descriptor(
+      open("\(directory)/containerd.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
+    let path =
+      ProcessInfo.processInfo.environment["CONTAINERD_BIN"].map { $0 + "/containerd" }
+      ?? "/usr/bin/containerd"
     let child = try ChildProcess(path, ["--config", "\(directory)/config.toml"], output: log, error: log)
     process.with { $0 = child }
     let address = address
@@ -81,7 +84,9 @@ package enum ProcessList {
   package static func descriptors(of pid: pid_t) -> [String] {
     let directory = "/proc/\(pid)/fd"
     let entries = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-    return entries.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)") }
+    return entries.compactMap {
+      try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")
+    }
   }
 
   /// Resident memory in KiB.

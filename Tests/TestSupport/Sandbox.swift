@@ -11,7 +11,9 @@ package enum Sandbox {
     signal(SIGPIPE, SIG_IGN)
     var template = Array("/tmp/cw-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { fatalError("mkdtemp: \(errnoText())") }
-    let directory = template.withUnsafeBufferPointer { String(decoding: $0.dropLast().map(UInt8.init), as: UTF8.self) }
+    let directory = template.withUnsafeBufferPointer {
+      String(decoding: $0.dropLast().map(UInt8.init), as: UTF8.self)
+    }
     chmod(directory, 0o711)
     startGuard(directory)
     return directory

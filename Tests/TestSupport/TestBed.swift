@@ -11,7 +11,8 @@ package struct TestBed: Sendable {
     let client = try worker.connect()
     let greeting = try await client.greeting()
     if greeting["containerd"]["connected"].bool != true { _ = try await client.event("containerd.connected") }
-    return TestBed(containerd: containerd, worker: worker, client: client, rootfs: try await RootFilesystem.busybox())
+    return TestBed(
+      containerd: containerd, worker: worker, client: client, rootfs: try await RootFilesystem.busybox())
   }
 
   /// Creates and starts a container with all output attached.

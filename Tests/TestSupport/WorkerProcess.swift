@@ -9,7 +9,9 @@ package final class WorkerProcess: Sendable {
   package let namespace: String
   private let logPath: String
 
-  private init(process: ChildProcess, socket: String, stateDirectory: String, namespace: String, logPath: String) {
+  private init(
+    process: ChildProcess, socket: String, stateDirectory: String, namespace: String, logPath: String
+  ) {
     self.process = process
     self.socket = socket
     self.stateDirectory = stateDirectory
@@ -32,7 +34,10 @@ package final class WorkerProcess: Sendable {
     let log = Descriptor(open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
     let process = try ChildProcess(
       try binary(),
-      ["--listen", socket, "--containerd-address", containerd, "--state-dir", state, "--namespace", namespace]
+      [
+        "--listen", socket, "--containerd-address", containerd, "--state-dir", state, "--namespace",
+        namespace,
+      ]
         + options,
       environment: ["SWIFT_BACKTRACE": "enable=no"], error: log)
     let worker = WorkerProcess(
@@ -48,7 +53,9 @@ package final class WorkerProcess: Sendable {
   package var log: String { (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? "" }
 
   package func connect() throws -> LineClient {
-    guard let descriptor = try UnixSocket.connect(socket) else { throw TestFailure("nobody listens at \(socket)") }
+    guard let descriptor = try UnixSocket.connect(socket) else {
+      throw TestFailure("nobody listens at \(socket)")
+    }
     return LineClient(descriptor, log: { [weak self] in self?.log ?? "" })
   }
 
@@ -64,9 +71,14 @@ package final class WorkerProcess: Sendable {
     // Under `swift test` the running program is either the test bundle or a helper that is told where that is.
     let arguments = CommandLine.arguments
     let bundle = arguments.firstIndex(of: "--test-bundle-path").map { arguments[$0 + 1] }
-    let candidates = [bundle, Bundle.main.executablePath, try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")]
+    let candidates = [
+      bundle, Bundle.main.executablePath,
+      try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"),
+    ]
     for case let path? in candidates {
-      let program = URL(fileURLWithPath: path).deletingLastPathComponent().appendingPathComponent("containerd-worker").path
+      let program = URL(fileURLWithPath: path).deletingLastPathComponent().appendingPathComponent(
+        "containerd-worker"
+      ).path
       if FileManager.default.isExecutableFile(atPath: program) { return program }
     }
     throw TestFailure("no containerd-worker beside the tests: \(arguments)")

@@ -30,7 +30,8 @@ extension ContainerDescription {
       }
     let new = NewContainer(
       id: id, spec: spec.encoded, terminal: spec["process"]?["terminal"]?.bool ?? false, labels: labels,
-      runtime: runtime?.name ?? server.options.runtime, runtimeOptions: try runtime?.options.map(Self.options))
+      runtime: runtime?.name ?? server.options.runtime, runtimeOptions: try runtime?.options.map(Self.options)
+    )
     return try await translating(container: id) { () async throws(RuntimeError) in
       try await server.runtime.create(new)
     }

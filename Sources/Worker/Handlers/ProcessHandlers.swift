@@ -52,7 +52,8 @@ extension ProcessExec: HandledCommand {
       () async throws(RuntimeError) in
       let spec = self.spec(for: try await runtime.load(container))
       return try await runtime.exec(
-        container, exec: process, spec: spec.encoded, terminal: spec["terminal"]?.bool ?? false, stdio.startOptions
+        container, exec: process, spec: spec.encoded, terminal: spec["terminal"]?.bool ?? false,
+        stdio.startOptions
       ) {
         stdio.attach($0, to: context.connection)
         if onDisconnect == .kill { context.connection.own($0) }
@@ -92,7 +93,8 @@ extension ProcessStatus: HandledCommand {
   var changes: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    let report = try await translating(container: container, process: process) { () async throws(RuntimeError) in
+    let report = try await translating(container: container, process: process) {
+      () async throws(RuntimeError) in
       try await context.server.runtime.status(container, exec: process.exec)
     }
     var members: [String: JSONValue] = [
@@ -108,7 +110,8 @@ extension ProcessDelete: HandledCommand {
   var route: Route { .container(container) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    let exit = try await translating(container: container, process: process) { () async throws(RuntimeError) in
+    let exit = try await translating(container: container, process: process) {
+      () async throws(RuntimeError) in
       switch process {
       case .initial: try await context.server.runtime.deleteTask(container, force: false)
       case .exec(let exec): try await context.server.runtime.deleteExec(container, exec)

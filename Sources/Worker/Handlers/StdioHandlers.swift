@@ -26,7 +26,8 @@ extension ContainerProcess {
 
 /// The process that a stdio command speaks of.
 @Loop
-private func find(_ container: String, _ name: ProcessName, _ context: CommandContext) async throws(ProtocolError)
+private func find(_ container: String, _ name: ProcessName, _ context: CommandContext)
+  async throws(ProtocolError)
   -> ContainerProcess
 {
   let runtime = context.server.runtime
@@ -40,7 +41,8 @@ private func find(_ container: String, _ name: ProcessName, _ context: CommandCo
 }
 
 @Loop
-private func findStdin(_ container: String, _ name: ProcessName, _ context: CommandContext) async throws(ProtocolError)
+private func findStdin(_ container: String, _ name: ProcessName, _ context: CommandContext)
+  async throws(ProtocolError)
   -> StdinWriter
 {
   if let stdin = try await find(container, name, context).stdin { return stdin }
