@@ -75,7 +75,7 @@ struct Serve: ParsableCommand {
       do {
         let server = try Server(options: self, log: log)
         outcome.server = server
-        try server.start(signals: Descriptor(owning: signals))
+        try await server.start(signals: Descriptor(owning: signals))
       } catch {
         outcome.failure = "\(error)"
         Loop.stop()

@@ -33,18 +33,17 @@ final class Server {
     runtime.observer = self
   }
 
-  func start(signals descriptor: consuming Descriptor) throws {
+  /// How long listening may wait for the first word of containerd.
+  private static let patience = Duration.milliseconds(60)
+
+  func start(signals descriptor: consuming Descriptor) async throws {
     signals = try SignalReader(descriptor) { [weak self] number in self?.stop("signal \(number)") }
-    if !options.stdio {
-      listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) }
-    }
     runtime.follow()
-    // containerd answers in a few milliseconds; who connects at once is then told of it in the greeting.
-    if options.stdio {
-      serveStandardIO()
-    } else {
-      log.info("listening", metadata: ["socket": "\(options.listen)"])
-    }
+    // Who connects at once should be greeted with what is so a few milliseconds later.
+    await runtime.waitForFirstAttempt(atMost: Server.patience)
+    if options.stdio { return serveStandardIO() }
+    listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) }
+    log.info("listening", metadata: ["socket": "\(options.listen)"])
   }
 
   private func serveStandardIO() {
