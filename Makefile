@@ -1,5 +1,7 @@
 # make run    does all the set-up and shows a container's life as JSON lines
 # make test   does all the set-up and passes all tests
+# make fuzz   fuzzes the parser for FUZZ_SECONDS (60)
+# make release, lint, format, protos, clean
 # Both want root on Debian and a Swift toolchain from 6.2 on.
 
 export PATH := $(PATH):/opt/swift/usr/bin:$(HOME)/.local/share/swiftly/bin
@@ -7,10 +9,10 @@ export PATH := $(PATH):/opt/swift/usr/bin:$(HOME)/.local/share/swiftly/bin
 RELEASEFLAGS ?= --static-swift-stdlib
 SOURCES = git ls-files --cached --others --exclude-standard '*.swift' ':!:*.pb.swift'
 
-.PHONY: help setup build release run test lint format protos clean
+.PHONY: help setup build release run test lint format protos fuzz clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^# make/s/^# //p' Makefile
 
 setup:
 	@scripts/setup
@@ -37,5 +39,9 @@ format:
 protos:
 	scripts/protos
 
+# FUZZ_SECONDS says how long.
+fuzz: setup
+	Fuzz/run
+
 clean:
-	rm -rf .build
+	rm -rf .build Fuzz/.build
