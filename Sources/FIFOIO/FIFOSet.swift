@@ -43,6 +43,21 @@ package struct FIFOSet: Sendable, Equatable {
     for path in paths { unlink(path) }
   }
 
+  /// Removes every FIFO of a bundle directory, those of an earlier worker too, and then the directory. What is not a
+  /// FIFO stays, and the directory with it.
+  package static func removeAll(in directory: String) {
+    guard let stream = opendir(directory) else { return }
+    defer { closedir(stream) }
+    while let entry = readdir(stream) {
+      guard entry.pointee.d_type == UInt8(DT_FIFO) else { continue }
+      let name = withUnsafeBytes(of: entry.pointee.d_name) {
+        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      unlink("\(directory)/\(name)")
+    }
+    rmdir(directory)
+  }
+
   /// Opens an existing FIFO without waiting for the other end.
   static func open(_ path: String, write: Bool) throws(SystemError) -> Descriptor {
     while true {

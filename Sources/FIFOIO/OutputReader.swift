@@ -9,6 +9,8 @@ package protocol OutputSink: AnyObject, Sendable {
   func deliver(_ chunk: UnsafeRawBufferPointer, from reader: OutputReader, offset: UInt64, final: Bool) -> Int
   /// True when what was delivered precedes all that will be told from now on.
   var isFlushed: Bool { get }
+  /// These bytes, offsets from the start of the stream, will not be delivered.
+  func gave(up range: Range<UInt64>, of reader: OutputReader)
   /// All has been delivered.
   func ended(_ reader: OutputReader)
 }
@@ -89,8 +91,12 @@ package final class OutputReader: ReadinessHandler {
   package func giveUp() {
     if isDrained { return }
     finish(.timeout)
+    guard let sink, !backlog.isEmpty else { return }
     // Also where the FIFO had ended: the sink did not get all of it.
-    if sink != nil, !backlog.isEmpty { end = .timeout }
+    end = .timeout
+    backlog = []
+    sink.gave(up: bytesDelivered..<bytesRead, of: self)
+    bytesDelivered = bytesRead
   }
 
   package func ready(readable: Bool, writable: Bool, hangup: Bool) {

@@ -72,14 +72,14 @@ extension ContainerRuntime {
 
   /// Takes over a task that runs already, by the FIFOs that containerd names.
   func adopt(_ found: CDProcess, into container: Container) {
-    let fifos = FIFOSet(
-      stdin: found.stdin, stdout: found.stdout, stderr: found.stderr, terminal: found.terminal)
     let process: ContainerProcess
     do throws(SystemError) {
-      process = try ContainerProcess(container: container.id, exec: nil, fifos: fifos, host: self)
+      process = try ContainerProcess(
+        container: container.id, exec: nil, fifos: ownFIFOs(of: found), host: self)
     } catch {
       log.warning("cannot attach", metadata: ["container": "\(container.id)", "error": "\(error)"])
-      return
+      // Without its stdio it is still a task, which must not be orphaned by deleting its container.
+      return adopt(found.withoutStdio, into: container)
     }
     container.task = process
     process.adopted(pid: found.pid, running: found.status != .created)
@@ -87,5 +87,22 @@ extension ContainerRuntime {
       process.exited(
         ExitStatus(code: found.exitStatus, exitedAt: Timestamp(found.exitedAt), source: .reconcile))
     }
+  }
+
+  /// FIFOs outside of our bundles have another client for their reader: two would split the output.
+  private func ownFIFOs(of process: CDProcess) -> FIFOSet {
+    let paths = [process.stdin, process.stdout, process.stderr]
+    let own = paths.allSatisfy { $0.isEmpty || $0.hasPrefix(bundles + "/") }
+    return FIFOSet(
+      stdin: own ? process.stdin : "", stdout: own ? process.stdout : "", stderr: own ? process.stderr : "",
+      terminal: process.terminal)
+  }
+}
+
+extension CDProcess {
+  fileprivate var withoutStdio: CDProcess {
+    var process = self
+    (process.stdin, process.stdout, process.stderr) = ("", "", "")
+    return process
   }
 }

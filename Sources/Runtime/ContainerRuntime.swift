@@ -1,6 +1,5 @@
 internal import ContainerdAPI
 package import FIFOIO
-internal import Glibc
 package import Logging
 internal import SwiftProtobuf
 
@@ -129,8 +128,8 @@ package final class ContainerRuntime {
   private func forget(_ container: Container) {
     for process in container.processes { process.release() }
     containers[container.id] = nil
-    // Only the directory that this worker makes is ever removed, and only its FIFOs and itself.
-    if container.bundle == bundles + "/" + container.id { rmdir(container.bundle) }
+    // Only the directory that this worker makes is ever removed.
+    if container.bundle == bundles + "/" + container.id { FIFOSet.removeAll(in: container.bundle) }
     tell(.containerDeleted(container.id))
   }
 

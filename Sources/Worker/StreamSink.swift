@@ -32,6 +32,21 @@ final class StreamSink: OutputSink {
     connection.sendStdio { line.append(chunk, offset: offset, final: final, to: &$0) }
   }
 
+  func gave(up range: Range<UInt64>, of reader: OutputReader) {
+    // Before the process.closed that follows, which does not wait behind stdio.
+    connection.send { bytes in
+      ServerLine.write(into: &bytes) { writer in
+        writer.field("event", "stdio.gap")
+        writer.field("container", process.container)
+        writer.field("process", process.name.description)
+        writer.field("stream", stream.rawValue)
+        writer.field("from", range.lowerBound)
+        writer.field("to", range.upperBound)
+        writer.field("reason", "timeout")
+      }
+    }
+  }
+
   func ended(_ reader: OutputReader) {
     over = true
     connection.sendStdio { bytes in

@@ -72,7 +72,9 @@ private func check(_ error: ProtocolError) {
   ServerLine.error(error, ServerLine.Reply(id: nil, line: 1), into: &bytes)
   precondition(bytes.last == 0x0A && bytes.filter { $0 == 0x0A }.count == 1)
   bytes.dropLast().withUnsafeBytes { line in
-    do throws(ProtocolError) { _ = try JSONParser.parse(line) } catch { preconditionFailure("bad line: \(error)") }
+    do throws(ProtocolError) { _ = try JSONParser.parse(line) } catch {
+      preconditionFailure("bad line: \(error)")
+    }
   }
 }
 
@@ -86,6 +88,7 @@ private func encode(_ input: UnsafeRawBufferPointer) {
   let parsed = bytes.dropLast().withUnsafeBytes { line -> JSONValue? in
     do throws(ProtocolError) { return try JSONParser.parse(line) } catch { return nil }
   }
-  let output = parsed?["text"]?.string.map { Array($0.utf8) } ?? parsed?["base64"]?.string.flatMap(Base64.decode)
+  let output =
+    parsed?["text"]?.string.map { Array($0.utf8) } ?? parsed?["base64"]?.string.flatMap(Base64.decode)
   precondition(output == Array(input), "output changed")
 }
