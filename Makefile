@@ -1,7 +1,8 @@
 # make run    does all the set-up and shows a container's life as JSON lines
 # make test   does all the set-up and passes all tests
 # make fuzz   fuzzes the parser for FUZZ_SECONDS (60)
-# make release, lint, format, protos, clean
+# make bench  measures, where there is Benchmarks/run
+# make setup, build, release, lint, format, protos, clean
 # Both want root on Debian and a Swift toolchain from 6.2 on.
 
 export PATH := $(PATH):/opt/swift/usr/bin:$(HOME)/.local/share/swiftly/bin
@@ -9,7 +10,7 @@ export PATH := $(PATH):/opt/swift/usr/bin:$(HOME)/.local/share/swiftly/bin
 RELEASEFLAGS ?= --static-swift-stdlib
 SOURCES = git ls-files --cached --others --exclude-standard '*.swift' ':!:*.pb.swift'
 
-.PHONY: help setup build release run test lint format protos fuzz clean
+.PHONY: help setup build release run test lint format protos fuzz bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -31,10 +32,10 @@ test: setup
 	swift test --skip-build --disable-xctest $(TESTARGS)
 
 lint:
-	$(SOURCES) | xargs swift format lint --strict --parallel
+	@files=$$($(SOURCES)) && swift format lint --strict --parallel $$files
 
 format:
-	$(SOURCES) | xargs swift format --in-place --parallel
+	@files=$$($(SOURCES)) && swift format --in-place --parallel $$files
 
 protos:
 	scripts/protos
@@ -42,6 +43,9 @@ protos:
 # FUZZ_SECONDS says how long.
 fuzz: setup
 	Fuzz/run
+
+bench: release
+	Benchmarks/run
 
 clean:
 	rm -rf .build Fuzz/.build

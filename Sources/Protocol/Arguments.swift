@@ -31,7 +31,6 @@ package struct Arguments {
   package mutating func string(_ name: String) throws(ProtocolError) -> String? {
     guard let value = take(name) else { return nil }
     guard let text = value.string else { throw invalid(name, "a string") }
-    if text.utf8.contains(0) { throw invalid(name, "free of \\u0000") }
     return text
   }
 
@@ -57,7 +56,6 @@ package struct Arguments {
     var texts: [String] = []
     for element in elements {
       guard let text = element.string else { throw invalid(name, "an array of strings") }
-      if text.utf8.contains(0) { throw invalid(name, "free of \\u0000") }
       texts.append(text)
     }
     return texts
@@ -74,11 +72,10 @@ package struct Arguments {
     return map
   }
 
-  /// An object passed on as it is, with no NUL anywhere.
+  /// An object passed on as it is.
   package mutating func object(_ name: String) throws(ProtocolError) -> [String: JSONValue]? {
     guard let value = take(name) else { return nil }
     guard let members = value.object else { throw invalid(name, "an object") }
-    if value.containsNUL { throw invalid(name, "free of \\u0000") }
     return members
   }
 
@@ -124,7 +121,8 @@ package struct Arguments {
 }
 
 extension JSONValue {
-  fileprivate var containsNUL: Bool {
+  /// True when there is a NUL anywhere: nothing that containerd or the kernel takes may hold one.
+  var containsNUL: Bool {
     switch self {
     case .string(let text): text.utf8.contains(0)
     case .array(let elements): elements.contains { $0.containsNUL }

@@ -7,6 +7,9 @@ package protocol Command: Sendable {
 extension Command {
   /// Reads all arguments and refuses what is left over.
   package static func parse(_ members: [String: JSONValue]) throws(ProtocolError) -> Self {
+    for (name, value) in members where value.containsNUL {
+      throw Arguments(members).invalid(name, "free of \\u0000")
+    }
     var arguments = Arguments(members)
     let command = try Self(&arguments)
     try arguments.finish()

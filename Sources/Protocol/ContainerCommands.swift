@@ -1,12 +1,34 @@
 /// Which shim runs a container, and its options.
 package struct RuntimeChoice: Sendable, Equatable {
   package var name: String?
-  /// Of `io.containerd.runc.v2`: the options by their names in containerd's configuration.
-  package var options: [String: JSONValue]?
+  package var options: Options?
+
+  /// Options of `io.containerd.runc.v2`, by their names in its protobuf message; absent is the shim's default.
+  package struct Options: Sendable, Equatable {
+    package let binaryName: String
+    package let root: String
+    package let shimCgroup: String
+    package let systemdCgroup: Bool
+    package let noPivotRoot: Bool
+    package let noNewKeyring: Bool
+    package let ioUID: UInt32
+    package let ioGID: UInt32
+
+    init(_ arguments: inout Arguments) throws(ProtocolError) {
+      binaryName = try arguments.string("binary_name") ?? ""
+      root = try arguments.string("root") ?? ""
+      shimCgroup = try arguments.string("shim_cgroup") ?? ""
+      systemdCgroup = try arguments.bool("systemd_cgroup") ?? false
+      noPivotRoot = try arguments.bool("no_pivot_root") ?? false
+      noNewKeyring = try arguments.bool("no_new_keyring") ?? false
+      ioUID = UInt32(try arguments.integer("io_uid", in: 0...Int64(UInt32.max)) ?? 0)
+      ioGID = UInt32(try arguments.integer("io_gid", in: 0...Int64(UInt32.max)) ?? 0)
+    }
+  }
 
   init(_ arguments: inout Arguments) throws(ProtocolError) {
     name = try arguments.string("name")
-    options = try arguments.object("options")
+    options = try arguments.nested("options") { nested throws(ProtocolError) in try Options(&nested) }
   }
 }
 
@@ -115,7 +137,10 @@ package struct ShortProcess: Sendable {
         throw ProtocolError(.unknownArgument, "unknown argument: user.\(name)", argument: "user.\(name)")
       }
       numbers = [members["uid"] ?? .int(0), members["gid"] ?? .int(0)]
-      additional = members["additionalGids"]?.array ?? []
+      guard let gids = (members["additionalGids"] ?? .array([])).array else {
+        throw arguments.invalid("user.additionalGids", "an array of gids")
+      }
+      additional = gids
     default: throw arguments.invalid("user", expected)
     }
     let ids = (numbers + additional.map(Optional.some)).compactMap { $0?.int }.compactMap(

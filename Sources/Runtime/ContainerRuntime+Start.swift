@@ -24,6 +24,7 @@ extension ContainerRuntime {
   ) async throws(RuntimeError) -> ContainerProcess {
     let container = try await load(id)
     if container.task != nil { throw RuntimeError(.alreadyExists, "container \(id) has a task") }
+    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
     let process = try makeProcess(container, exec: nil, stdin: options.stdin, terminal: container.terminal)
     container.task = process
     container.outOfMemory = false
@@ -48,7 +49,7 @@ extension ContainerRuntime {
     request.stdout = process.fifos.stdout
     request.stderr = process.fifos.stderr
     request.terminal = process.fifos.terminal
-    return try await containerd.call(ContainerdService.Tasks.create, request, stage: .create)
+    return try await containerd.callToTheEnd(ContainerdService.Tasks.create, request, stage: .create)
   }
 
   /// Exec: two RPCs. Start is never repeated: a second one on a live exec makes the shims of containerd 1.7 and 2.1
@@ -87,7 +88,7 @@ extension ContainerRuntime {
     request.stderr = process.fifos.stderr
     request.terminal = process.fifos.terminal
     request.spec = Google_Protobuf_Any(json: spec, typeURL: TypeURL.process)
-    _ = try await containerd.call(ContainerdService.Tasks.exec, request, stage: .exec)
+    _ = try await containerd.callToTheEnd(ContainerdService.Tasks.exec, request, stage: .exec)
   }
 
   private func startProcess(_ process: ContainerProcess, stage: RuntimeError.Stage) async throws(RuntimeError)
@@ -95,7 +96,9 @@ extension ContainerRuntime {
     var request = CDStartRequest()
     request.containerID = process.container
     request.execID = process.exec ?? ""
-    let answer = try await containerd.call(ContainerdService.Tasks.start, request, stage: stage)
+    // The last moment at which nothing has run.
+    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before the process ran") }
+    let answer = try await containerd.callToTheEnd(ContainerdService.Tasks.start, request, stage: stage)
     process.started(pid: answer.pid)
     watchExitIfBlind(process)
   }

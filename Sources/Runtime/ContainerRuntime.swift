@@ -62,7 +62,7 @@ package final class ContainerRuntime {
     container.spec = Google_Protobuf_Any(json: new.spec, typeURL: TypeURL.spec)
     var request = CDCreateContainerRequest()
     request.container = container
-    _ = try await containerd.call(ContainerdService.Containers.create, request)
+    _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, request)
     let created = Container(id: new.id, bundle: bundle, terminal: new.terminal, spec: new.spec)
     containers[new.id] = created
     tell(.containerCreated(new.id))

@@ -26,6 +26,8 @@ final class Connection: ReadinessHandler {
   private var wantsWritable = false
 
   private var inflight: [ObjectIdentifier: Ticket] = [:]
+  /// How many of them are in the queue; those out of band do not count against the limit.
+  private var queued = 0
   /// Streams that wait for room, in the order in which they are served.
   private var sinks: [ObjectIdentifier: StreamSink] = [:]
   /// Processes that end with this connection.
@@ -50,7 +52,7 @@ final class Connection: ReadinessHandler {
   func open(greeting: [UInt8]) {
     do throws(SystemError) {
       inputRegistration = try input?.watch(readable: true, handler: self)
-      outputRegistration = try output?.watch(readable: false, handler: self)
+      outputRegistration = try output?.watch(readable: false, handler: OutputWatch(self))
     } catch {
       // A regular file cannot be polled, and never makes anybody wait.
       guard error.number == EPERM else { return close() }
@@ -60,7 +62,7 @@ final class Connection: ReadinessHandler {
     scheduleFlush()
   }
 
-  var inflightCount: Int { inflight.count }
+  var inflightCount: Int { queued }
   var waitingBytes: Int { out.count - sent + urgent.count + bulk.count }
 
   func introduce(_ client: String?) {
@@ -71,9 +73,16 @@ final class Connection: ReadinessHandler {
 
   func ready(readable: Bool, writable: Bool, hangup: Bool) {
     if writable { flush() }
-    if readable { read() }
-    // Both directions are gone: nobody is there to reply to.
-    if hangup, !readable || inputEnded { close() }
+    // A pipe at its end is a hangup without anything to read.
+    if readable || hangup && !inputEnded { return read() }
+    // A socket's hangup is that of both directions: nobody is there to reply to.
+    if hangup { close() }
+  }
+
+  /// What happens to an output that is not the input's socket.
+  fileprivate func outputReady(writable: Bool, hangup: Bool) {
+    if hangup { return close() }
+    if writable { flush() }
   }
 
   private func readAlways() {
@@ -100,7 +109,12 @@ final class Connection: ReadinessHandler {
     if inputEnded { return }
     inputEnded = true
     if let inputRegistration {
-      Poller.shared.change(inputRegistration, readable: false, writable: wantsWritable)
+      if output == nil {
+        Poller.shared.change(inputRegistration, readable: false, writable: wantsWritable)
+      } else {
+        Poller.shared.remove(inputRegistration)
+        self.inputRegistration = nil
+      }
     }
     if let line = framer.end() {
       refuse(ProtocolError(.truncatedLine, "the last line has no LF and is not executed"), line: line)
@@ -136,13 +150,14 @@ final class Connection: ReadinessHandler {
       if server.isStopping {
         return refuse(ProtocolError(.shuttingDown, "the worker stops"), id: request.id, line: line)
       }
-      if inflight.count >= Limits.inflight {
+      if queued >= Limits.inflight {
         return refuse(
           ProtocolError(.busy, "\(Limits.inflight) commands are in flight"), id: request.id, line: line)
       }
     }
     let ticket = Ticket(request, line: line, command: command, connection: self)
-    if command.route != .outOfBand { inflight[ObjectIdentifier(ticket)] = ticket }
+    inflight[ObjectIdentifier(ticket)] = ticket
+    if command.route != .outOfBand { queued += 1 }
     server.queue.admit(ticket) { context async throws(ProtocolError) in try await command.run(context) }
   }
 
@@ -155,7 +170,8 @@ final class Connection: ReadinessHandler {
   }
 
   func replied(_ ticket: Ticket) {
-    inflight[ObjectIdentifier(ticket)] = nil
+    guard inflight.removeValue(forKey: ObjectIdentifier(ticket)) != nil else { return }
+    if ticket.command.route != .outOfBand { queued -= 1 }
     closeWhenDone()
   }
 
@@ -268,6 +284,10 @@ final class Connection: ReadinessHandler {
     sinks.values.first { $0.process === process && $0.stream == stream }
   }
 
+  func isAttached(to process: ContainerProcess) -> Bool {
+    sinks.values.contains { $0.process === process }
+  }
+
   /// Kills the process when this connection goes.
   func own(_ process: ContainerProcess) {
     dependents[ObjectIdentifier(process)] = process
@@ -313,10 +333,24 @@ final class Connection: ReadinessHandler {
   }
 }
 
+/// Stands for a connection at an output of its own.
+@Loop
+private final class OutputWatch: ReadinessHandler {
+  private unowned let connection: Connection
+
+  init(_ connection: Connection) {
+    self.connection = connection
+  }
+
+  func ready(readable: Bool, writable: Bool, hangup: Bool) {
+    connection.outputReady(writable: writable, hangup: hangup)
+  }
+}
+
 extension Descriptor {
   @Loop
   fileprivate borrowing func watch(
-    readable: Bool, handler: Connection
+    readable: Bool, handler: any ReadinessHandler
   ) throws(SystemError) -> Poller.Registration {
     try Poller.shared.add(self, readable: readable, writable: false, handler: handler)
   }

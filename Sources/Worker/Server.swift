@@ -166,6 +166,6 @@ extension Server: RuntimeObserver {
       writer.field("container", process.container)
       writer.field("process", process.name.description)
     }
-    broadcast(bytes)
+    for connection in connections.values where connection.isAttached(to: process) { connection.send(bytes) }
   }
 }

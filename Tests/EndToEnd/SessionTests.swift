@@ -57,6 +57,61 @@ struct SessionTests {
     try await bed.finish()
   }
 
+  @Test func aHalfCloseWaitsForRepliesOutOfBandToo() async throws {
+    let bed = try await TestBed.start()
+    let client = try bed.worker.connect()
+    let kill = client.post("process.kill", ["container": "nobody"])
+    client.halfClose()
+    #expect(try await client.reply(to: kill)["error"]["code"] == "not_found")
+    try await client.ended()
+    try await bed.finish()
+  }
+
+  @Test func aBadArgumentIsRefusedBeforeAnythingIsDone() async throws {
+    let bed = try await TestBed.start()
+    let create: JSON = ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["true"]]
+    try await bed.client.call("container.create", create)
+    let bad: [(JSON, String)] = [
+      (["replace": true, "runtime": ["options": ["nope": 1]]], "unknown_argument"),
+      (["replace": true, "mounts": [["destination": "/a\u{0}b"]]], "invalid_argument"),
+      (["replace": true, "user": ["uid": 1, "additionalGids": 7]], "invalid_argument"),
+    ]
+    for (more, code) in bad {
+      #expect(try await bed.client.error("container.create", create.merging(more))["code"].string == code)
+    }
+    #expect(try await bed.client.error("container.list", ["filter": "a\u{0}"])["code"] == "invalid_argument")
+    // The old one is still there.
+    #expect(try await bed.client.call("container.inspect", ["container": "c1"])["container"] == "c1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func itSpeaksOnStandardIO() async throws {
+    let bed = try await TestBed.start()
+    let (input, output) = (try Pipe.make(), try Pipe.make())
+    let process = try ChildProcess(
+      WorkerProcess.binary(),
+      [
+        "--stdio", "--containerd-address", bed.containerd.address, "--state-dir",
+        bed.worker.stateDirectory + "2",
+        "--namespace", Sandbox.newNamespace(),
+      ], input: input.read, output: output.write)
+    input.read.close()
+    output.write.close()
+    let line =
+      #"{"command":"run","id":1,"arguments":{"rootfs":"\#(bed.rootfs)","args":["echo","hi"]}}"# + "\n"
+    _ = Array(line.utf8).withUnsafeBytes { write(input.write.rawValue, $0.baseAddress, $0.count) }
+    input.write.close()
+    // The end of stdin is the end of the worker, once the command is done.
+    #expect(await process.wait() == .exited(0))
+    var bytes = [UInt8](repeating: 0, count: 65536)
+    let count = bytes.withUnsafeMutableBytes { read(output.read.rawValue, $0.baseAddress, $0.count) }
+    let lines = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    #expect(
+      lines.hasPrefix(#"{"hello""#) && lines.contains(#""text":"hi\n""#) && lines.contains(#""exit_code":0"#))
+    try await bed.finish()
+  }
+
   @Test func aClientKilledInMidLineHarmsNobody() async throws {
     let bed = try await TestBed.start()
     let client = try bed.worker.connect()

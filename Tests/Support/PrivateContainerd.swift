@@ -55,6 +55,16 @@ package final class PrivateContainerd: Sendable {
     process.with { $0 }?.signal(number)
   }
 
+  /// The shims that are still there after a while. One whose Create was cancelled ends in containerd's own time, of
+  /// which nothing tells.
+  package func remainingShims(of namespace: String) async throws -> [String] {
+    try await offPool { [self] in
+      let end = Date(timeIntervalSinceNow: 20)
+      while !shims(of: namespace).isEmpty, Date() < end { usleep(20_000) }
+      return shims(of: namespace)
+    }
+  }
+
   /// The command lines of the shims that are its own.
   package func shims(of namespace: String) -> [String] {
     ProcessList.commandLines().filter {

@@ -39,7 +39,7 @@ package struct TestBed: Sendable {
   /// Nothing may be left: neither shims nor FIFOs nor descriptors. Then ends the worker.
   package func finish() async throws {
     let fifos = worker.descriptors.filter { $0.contains(worker.stateDirectory) }
-    let shims = containerd.shims(of: worker.namespace)
+    let shims = try await containerd.remainingShims(of: worker.namespace)
     client.close()
     let status = await worker.terminate()
     guard fifos.isEmpty, shims.isEmpty, status == .exited(0) else {

@@ -30,26 +30,25 @@ extension ContainerDescription {
       }
     let new = NewContainer(
       id: id, spec: spec.encoded, terminal: spec["process"]?["terminal"]?.bool ?? false, labels: labels,
-      runtime: runtime?.name ?? server.options.runtime, runtimeOptions: try runtime?.options.map(Self.options)
+      runtime: runtime?.name ?? server.options.runtime, runtimeOptions: runtime?.options.map(RuncOptions.init)
     )
     return try await translating(container: id) { () async throws(RuntimeError) in
       try await server.runtime.create(new)
     }
   }
+}
 
-  private static func options(_ members: [String: JSONValue]) throws(ProtocolError) -> RuncOptions {
-    var arguments = Arguments(members, path: "runtime.options.")
-    var options = RuncOptions()
-    options.binaryName = try arguments.string("binary_name") ?? ""
-    options.root = try arguments.string("root") ?? ""
-    options.shimCgroup = try arguments.string("shim_cgroup") ?? ""
-    options.systemdCgroup = try arguments.bool("systemd_cgroup") ?? false
-    options.noPivotRoot = try arguments.bool("no_pivot_root") ?? false
-    options.noNewKeyring = try arguments.bool("no_new_keyring") ?? false
-    options.ioUID = UInt32(try arguments.integer("io_uid", in: 0...Int64(UInt32.max)) ?? 0)
-    options.ioGID = UInt32(try arguments.integer("io_gid", in: 0...Int64(UInt32.max)) ?? 0)
-    try arguments.finish()
-    return options
+extension RuncOptions {
+  init(_ options: RuntimeChoice.Options) {
+    self.init()
+    binaryName = options.binaryName
+    root = options.root
+    shimCgroup = options.shimCgroup
+    systemdCgroup = options.systemdCgroup
+    noPivotRoot = options.noPivotRoot
+    noNewKeyring = options.noNewKeyring
+    ioUID = options.ioUID
+    ioGID = options.ioGID
   }
 }
 
