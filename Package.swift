@@ -64,6 +64,14 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
+    // Measures a worker beside bare RPCs; Benchmarks/run sets both up.
+    .executableTarget(
+      name: "Bench",
+      dependencies: [
+        "CLinux", "ContainerdAPI", "GRPC", "Protocol",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
     .target(name: "TestSupport", path: "Tests/Support", swiftSettings: settings),
     .testTarget(name: "ProtocolTests", dependencies: ["Protocol"], swiftSettings: settings),
     .testTarget(
