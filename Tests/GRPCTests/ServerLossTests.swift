@@ -15,7 +15,7 @@ struct ServerLossTests {
     let channel = try Channel(unixSocket: containerd.address)
     _ = try await version(channel)
     // Stopped, it takes the call and does not answer.
-    containerd.signal(SIGSTOP)
+    try await containerd.freeze()
     let metadata = metadata
     async let answer = channel.call(
       ContainerdService.Version.version, Empty(), metadata: metadata, timeout: .seconds(60))
@@ -50,7 +50,7 @@ struct ServerLossTests {
     let containerd = try await PrivateContainerd.start()
     let channel = try Channel(unixSocket: containerd.address)
     _ = try await version(channel)
-    containerd.signal(SIGSTOP)
+    try await containerd.freeze()
     let metadata = metadata
     await #expect(throws: RPCError.self) {
       _ = try await channel.call(
@@ -67,7 +67,7 @@ struct ServerLossTests {
     } catch {
       #expect((error as? RPCError)?.code == .cancelled)
     }
-    containerd.signal(SIGCONT)
+    containerd.thaw()
     try await close(channel)
     await containerd.kill()
   }

@@ -90,6 +90,16 @@ package final class ChildProcess: Sendable {
     }
   }
 
+  /// SIGSTOP, and returns when it stands: a kernel tells the parent once the last thread has stopped.
+  package func freeze() async throws {
+    signal(SIGSTOP)
+    let pid = pid
+    try await offPool {
+      var information = siginfo_t()
+      while waitid(P_PID, id_t(pid), &information, WSTOPPED | WEXITED | WNOWAIT) != 0, errno == EINTR {}
+    }
+  }
+
   package func wait() async -> ExitStatus {
     await withCheckedContinuation { continuation in
       let status = state.with { state in

@@ -51,8 +51,15 @@ package final class PrivateContainerd: Sendable {
     _ = await child.wait()
   }
 
-  package func signal(_ number: Int32) {
-    process.with { $0 }?.signal(number)
+  /// SIGSTOP, and waits until every thread of it stands.
+  package func freeze() async throws {
+    guard let child = process.with({ $0 }) else { return }
+    try await child.freeze()
+  }
+
+  /// SIGCONT.
+  package func thaw() {
+    process.with { $0 }?.signal(SIGCONT)
   }
 
   /// The shims that are still there after a while. One whose Create was cancelled ends in containerd's own time, of
