@@ -26,9 +26,18 @@ int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint
   return epoll_ctl(epoll, operation, fd, &event);
 }
 
-int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int timeout_ms) {
+static int wait_for_events(int epoll, struct epoll_event *ready, int capacity, int64_t timeout_ns) {
+  if (timeout_ns <= 0) return epoll_wait(epoll, ready, capacity, timeout_ns < 0 ? -1 : 0);
+  struct timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
+  int count = epoll_pwait2(epoll, ready, capacity, &timeout, NULL);
+  if (count >= 0 || errno != ENOSYS) return count;
+  // Linux before 5.11, or a filter that does not know the call. Rounded up, so that nobody spins.
+  return epoll_wait(epoll, ready, capacity, (int)((timeout_ns + 999999) / 1000000));
+}
+
+int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t timeout_ns) {
   struct epoll_event ready[256];
-  int count = epoll_wait(epoll, ready, capacity < 256 ? capacity : 256, timeout_ms);
+  int count = wait_for_events(epoll, ready, capacity < 256 ? capacity : 256, timeout_ns);
   for (int i = 0; i < count; i++) {
     events[i].events = ready[i].events;
     events[i].data = ready[i].data.u64;

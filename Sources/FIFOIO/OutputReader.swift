@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Where output goes.
@@ -33,6 +34,9 @@ package final class OutputReader: ReadinessHandler {
 
   private var descriptor: Descriptor?
   private var registration: Poller.Registration?
+  private var pacer = ReadPacer()
+  /// Set while the stream is visited instead of watched.
+  private var visit: Poller.TimerID?
   private var backlog: [UInt8] = []
   private let backlogLimit: Int
   private var endTold = false
@@ -100,26 +104,35 @@ package final class OutputReader: ReadinessHandler {
   }
 
   package func ready(readable: Bool, writable: Bool, hangup: Bool) {
-    if let sink, !sink.hasRoom {
-      setReading(false)
-      return
-    }
     read()
   }
 
+  /// Reads once, and sees to the next time.
   private func read() {
+    if let sink, !sink.hasRoom { return setReading(false) }
     let scratch = OutputReader.scratch
-    do {
-      let room = sink == nil ? min(scratch.count, backlogLimit - backlog.count) : scratch.count
-      if room <= 0 { return setReading(false) }
-      guard
-        let count = try descriptor?.read(into: UnsafeMutableRawBufferPointer(rebasing: scratch.prefix(room)))
-      else { return }
+    let room = sink == nil ? min(scratch.count, backlogLimit - backlog.count) : scratch.count
+    if room <= 0 { return setReading(false) }
+    do throws(SystemError) {
+      let count = try descriptor?.read(into: UnsafeMutableRawBufferPointer(rebasing: scratch.prefix(room)))
       if count == 0 { return finish(.eof) }
-      bytesRead += UInt64(count)
-      take(UnsafeRawBufferPointer(rebasing: scratch.prefix(count)))
+      bytesRead += UInt64(count ?? 0)
+      pace(count ?? 0)
+      if let count { take(UnsafeRawBufferPointer(rebasing: scratch.prefix(count))) }
     } catch {
       finish(.lost)
+    }
+  }
+
+  private func pace(_ count: Int) {
+    switch pacer.next(after: count, now: clinux_monotonic_ns()) {
+    case .whenReady: setReading(true)
+    case .after(let nanoseconds):
+      unwatch()
+      visit = Poller.shared.schedule(after: .nanoseconds(nanoseconds)) { [weak self] in
+        self?.visit = nil
+        self?.read()
+      }
     }
   }
 
@@ -168,20 +181,25 @@ package final class OutputReader: ReadinessHandler {
   }
 
   private func close() {
-    if let registration { Poller.shared.remove(registration) }
-    registration = nil
+    setReading(false)
     descriptor = nil
   }
 
   /// A stream that is not to be read leaves the poller: without interest epoll would still report a hangup, again and
   /// again.
   private func setReading(_ wanted: Bool) {
-    if let registration, !wanted {
-      Poller.shared.remove(registration)
-      self.registration = nil
-    } else if registration == nil, wanted, descriptor != nil {
-      watch()
+    if wanted {
+      if registration == nil, visit == nil, descriptor != nil { watch() }
+    } else {
+      unwatch()
+      if let visit { Poller.shared.cancel(visit) }
+      visit = nil
     }
+  }
+
+  private func unwatch() {
+    if let registration { Poller.shared.remove(registration) }
+    registration = nil
   }
 
   private func watch() {

@@ -144,12 +144,11 @@ package final class Poller {
     }
   }
 
-  private func timeout() -> Int32 {
+  /// Nanoseconds until the next timer, a minute at most.
+  private func timeout() -> Int64 {
     guard let next = deadlines.min else { return -1 }
     let now = clinux_monotonic_ns()
-    if next.time <= now { return 0 }
-    // Rounded up, so that the loop does not spin through the last millisecond.
-    return Int32(min((next.time - now + 999_999) / 1_000_000, 60_000))
+    return next.time <= now ? 0 : Int64(min(next.time - now, 60_000_000_000))
   }
 
   private func interest(_ readable: Bool, _ writable: Bool) -> UInt32 {

@@ -124,7 +124,7 @@ extension JSONValue {
   /// True when there is a NUL anywhere: nothing that containerd or the kernel takes may hold one.
   var containsNUL: Bool {
     switch self {
-    case .string(let text): text.utf8.contains(0)
+    case .string(var text): text.withUTF8 { ByteScan.contains(0, in: UnsafeRawBufferPointer($0)) }
     case .array(let elements): elements.contains { $0.containsNUL }
     case .object(let members): members.values.contains { $0.containsNUL }
     case .null, .bool, .int, .real: false

@@ -7,6 +7,8 @@ package enum Base64 {
     UInt16(littleEndian: UInt16(alphabet[bits >> 6]) | UInt16(alphabet[bits & 63]) << 8)
   }
 
+  private static let padding = UInt8(ascii: "=")
+
   private static let values: [UInt8] = {
     var values = [UInt8](repeating: 0xFF, count: 256)
     for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(value) }
@@ -14,30 +16,31 @@ package enum Base64 {
   }()
 
   package static func append(_ data: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
-    let whole = data.count / 3
-    let old = bytes.count
     let encoded = (data.count + 2) / 3 * 4
-    // Grown at once and then written in place.
-    bytes.reserveCapacity(old + encoded)
-    bytes.append(contentsOf: repeatElement(UInt8(ascii: "="), count: encoded))
-    bytes.withUnsafeMutableBytes { target in
-      pairs.withUnsafeBufferPointer { pairs in
-        for group in 0..<whole {
-          let bits = Int(data[3 * group]) << 16 | Int(data[3 * group + 1]) << 8 | Int(data[3 * group + 2])
-          target.storeBytes(of: pairs[bits >> 12], toByteOffset: old + 4 * group, as: UInt16.self)
-          target.storeBytes(of: pairs[bits & 0xFFF], toByteOffset: old + 4 * group + 2, as: UInt16.self)
-        }
-        let tail = old + 4 * whole
-        switch data.count - 3 * whole {
-        case 1:
-          target.storeBytes(of: pairs[Int(data[3 * whole]) << 4], toByteOffset: tail, as: UInt16.self)
-        case 2:
-          let bits = Int(data[3 * whole]) << 16 | Int(data[3 * whole + 1]) << 8
-          target.storeBytes(of: pairs[bits >> 12], toByteOffset: tail, as: UInt16.self)
-          target[tail + 2] = UInt8(truncatingIfNeeded: pairs[bits & 0xFFF].littleEndian)
-        default: break
-        }
+    bytes.append(addingCapacity: encoded) { span in
+      span.withUnsafeMutableBufferPointer { buffer, count in
+        guard let start = buffer.baseAddress else { return }
+        encode(data, to: UnsafeMutableRawPointer(start + count))
+        count += encoded
       }
+    }
+  }
+
+  private static func encode(_ data: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) {
+    pairs.withUnsafeBufferPointer { pairs in
+      let whole = data.count / 3
+      for group in 0..<whole {
+        let bits = Int(data[3 * group]) << 16 | Int(data[3 * group + 1]) << 8 | Int(data[3 * group + 2])
+        target.storeBytes(of: pairs[bits >> 12], toByteOffset: 4 * group, as: UInt16.self)
+        target.storeBytes(of: pairs[bits & 0xFFF], toByteOffset: 4 * group + 2, as: UInt16.self)
+      }
+      let tail = data.count - 3 * whole
+      if tail == 0 { return }
+      let bits = Int(data[3 * whole]) << 16 | (tail == 2 ? Int(data[3 * whole + 1]) << 8 : 0)
+      target.storeBytes(of: pairs[bits >> 12], toByteOffset: 4 * whole, as: UInt16.self)
+      let third = tail == 2 ? alphabet[bits >> 6 & 63] : padding
+      target.storeBytes(of: third, toByteOffset: 4 * whole + 2, as: UInt8.self)
+      target.storeBytes(of: padding, toByteOffset: 4 * whole + 3, as: UInt8.self)
     }
   }
 
@@ -46,33 +49,42 @@ package enum Base64 {
   package static func decode(_ text: String) -> [UInt8]? {
     var text = text
     return text.withUTF8 { characters in
-      guard characters.count % 4 == 0 else { return nil }
-      let padding = characters.suffix(2).filter { $0 == UInt8(ascii: "=") }.count
+      guard characters.count % 4 == 0, let last = characters.last else {
+        return characters.isEmpty ? [] : nil
+      }
+      let padded = last != padding ? 0 : characters[characters.count - 2] == padding ? 2 : 1
+      let whole = (characters.count - (padded > 0 ? 4 : 0)) / 4
+      var invalid: UInt8 = 0
       var bytes: [UInt8] = []
       bytes.reserveCapacity(characters.count / 4 * 3)
-      var bits: UInt32 = 0
-      for (index, character) in characters.dropLast(padding).enumerated() {
-        let value = values[Int(character)]
-        if value == 0xFF { return nil }
-        bits = bits << 6 | UInt32(value)
-        if index % 4 == 3 {
-          bytes.append(UInt8(bits >> 16 & 0xFF))
-          bytes.append(UInt8(bits >> 8 & 0xFF))
-          bytes.append(UInt8(bits & 0xFF))
-          bits = 0
+      bytes.append(addingCapacity: 3 * whole) { span in
+        values.withUnsafeBufferPointer { values in
+          for group in 0..<whole {
+            let (a, b) = (values[Int(characters[4 * group])], values[Int(characters[4 * group + 1])])
+            let (c, d) = (values[Int(characters[4 * group + 2])], values[Int(characters[4 * group + 3])])
+            // Values have 6 bits; the mark of what is none has all 8.
+            invalid |= a | b | c | d
+            span.append(a << 2 | b >> 4)
+            span.append(b << 4 | c >> 2)
+            span.append(c << 6 | d)
+          }
         }
       }
-      switch padding {
-      case 1:
-        if bits & 0x3 != 0 { return nil }
-        bytes.append(UInt8(bits >> 10 & 0xFF))
-        bytes.append(UInt8(bits >> 2 & 0xFF))
-      case 2:
-        if bits & 0xF != 0 { return nil }
-        bytes.append(UInt8(bits >> 4 & 0xFF))
-      default: break
+      if invalid > 63 { return nil }
+      if padded > 0 {
+        guard let tail = decodeTail(characters.suffix(4).dropLast(padded)) else { return nil }
+        bytes += tail
       }
       return bytes
     }
+  }
+
+  /// The 2 or 3 characters before padding.
+  private static func decodeTail(_ characters: some Collection<UInt8>) -> [UInt8]? {
+    let digits = characters.map { values[Int($0)] }
+    guard digits.allSatisfy({ $0 < 64 }) else { return nil }
+    if digits.count == 2 { return digits[1] & 0xF == 0 ? [digits[0] << 2 | digits[1] >> 4] : nil }
+    guard digits[2] & 0x3 == 0 else { return nil }
+    return [digits[0] << 2 | digits[1] >> 4, digits[1] << 4 | digits[2] >> 2]
   }
 }

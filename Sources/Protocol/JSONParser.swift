@@ -78,20 +78,30 @@ package enum JSONParser {
   /// Where the nesting passes the limit. Only strings need care; whether brackets match is jansson's concern.
   private static func tooDeep(_ line: UnsafeRawBufferPointer) -> Int? {
     var depth = 0
-    var inString = false
     var index = 0
     while index < line.count {
       switch line[index] {
-      case UInt8(ascii: "\\") where inString: index += 1
-      case UInt8(ascii: "\""): inString.toggle()
-      case UInt8(ascii: "{") where !inString, UInt8(ascii: "[") where !inString:
+      case UInt8(ascii: "\""): index = endOfString(line, from: index + 1)
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
         depth += 1
         if depth > Limits.depth { return index }
-      case UInt8(ascii: "}") where !inString, UInt8(ascii: "]") where !inString: depth -= 1
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
       default: break
       }
       index += 1
     }
     return nil
+  }
+
+  /// The index of the quote that ends a string, from a place inside it.
+  private static func endOfString(_ line: UnsafeRawBufferPointer, from start: Int) -> Int {
+    var index = start
+    while true {
+      index = ByteScan.first(line, from: index) {
+        ByteScan.equal($0, UInt8(ascii: "\"")) | ByteScan.equal($0, UInt8(ascii: "\\"))
+      }
+      if index >= line.count || line[index] == UInt8(ascii: "\"") { return index }
+      index += 2
+    }
   }
 }

@@ -21,13 +21,15 @@ package struct LineFramer: ~Copyable {
   /// Hands over every line that the bytes complete; blank ones are only counted. The buffers are valid during the
   /// call.
   package mutating func feed(_ bytes: UnsafeRawBufferPointer, _ handle: (Line) -> Void) {
-    var rest = bytes[...]
-    while let end = rest.firstIndex(of: 0x0A) {
-      finish(UnsafeRawBufferPointer(rebasing: rest[..<end]), handle)
+    var start = 0
+    while true {
+      let end = ByteScan.first(bytes, from: start) { ByteScan.equal($0, 0x0A) }
+      if end == bytes.count { break }
+      finish(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), handle)
       number += 1
-      rest = rest[(end + 1)...]
+      start = end + 1
     }
-    keep(UnsafeRawBufferPointer(rebasing: rest), handle)
+    keep(UnsafeRawBufferPointer(rebasing: bytes[start...]), handle)
   }
 
   /// At end of file: the number of a last line without LF, which is not to be executed.

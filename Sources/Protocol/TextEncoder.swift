@@ -6,50 +6,75 @@ package enum TextEncoder {
   package static func append(_ text: UnsafeRawBufferPointer, to bytes: inout [UInt8]) -> Bool {
     var index = 0
     while index < text.count {
-      let plain = plainRun(text, from: index)
-      if plain > 0 {
-        bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[index..<(index + plain)]))
+      // A character of the block's end may reach beyond it by 3 bytes.
+      let end = min(index + block, text.count)
+      var valid = true
+      bytes.append(addingCapacity: (end - index + 3) * worstCase + 8) { span in
+        span.withUnsafeMutableBufferPointer { buffer, count in
+          guard let start = buffer.baseAddress else { return }
+          var output = Output(next: start + count)
+          valid = encode(text, from: &index, to: end, into: &output)
+          count = output.next - start
+        }
+      }
+      if !valid { return false }
+    }
+    return true
+  }
+
+  /// Space is made for this much text at a time: enough to forget the cost, little enough to be the most that stays
+  /// unused.
+  private static let block = 4096
+  /// `\u0000` for one byte.
+  private static let worstCase = 6
+
+  /// Writes to where there is room, without asking.
+  private struct Output {
+    var next: UnsafeMutablePointer<UInt8>
+
+    @inline(__always)
+    mutating func put(_ byte: UInt8) {
+      next.pointee = byte
+      next += 1
+    }
+  }
+
+  private static func encode(
+    _ text: UnsafeRawBufferPointer, from index: inout Int, to end: Int, into output: inout Output
+  ) -> Bool {
+    while index < end {
+      // Up to 8 bytes are written past what counts; the next ones go over them.
+      while index + 8 <= end {
+        let word = text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        UnsafeMutableRawPointer(output.next).storeBytes(of: word, as: UInt64.self)
+        let special = specialBytes(UInt64(littleEndian: word))
+        let plain = special == 0 ? 8 : special.trailingZeroBitCount / 8
         index += plain
+        output.next += plain
+        if plain < 8 { break }
+      }
+      if index == end { break }
+      if isPlain(text[index]) {
+        output.put(text[index])
+        index += 1
         continue
       }
       guard case .scalar(let scalar, let length) = UTF8Check.scalar(text, at: index) else { return false }
       if mustEscape(scalar) {
-        escape(scalar, to: &bytes)
+        escape(scalar, to: &output)
       } else {
-        bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[index..<(index + length)]))
+        for offset in 0..<length { output.put(text[index + offset]) }
       }
       index += length
     }
     return true
   }
 
-  /// The number of bytes from an index on that are printable ASCII and neither quote nor backslash. Eight at a time:
-  /// the high bit of a byte of the mask says that the byte is special.
-  @inline(__always)
-  private static func plainRun(_ text: UnsafeRawBufferPointer, from start: Int) -> Int {
-    var index = start
-    while index + 8 <= text.count {
-      let word = UInt64(littleEndian: text.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-      let special = specialBytes(word)
-      if special != 0 { return index - start + special.trailingZeroBitCount / 8 }
-      index += 8
-    }
-    while index < text.count, isPlain(text[index]) { index += 1 }
-    return index - start
-  }
-
-  /// May also mark a byte above a special one, never one below: enough to find the first.
+  /// Everything but printable ASCII without quote and backslash.
   @inline(__always)
   private static func specialBytes(_ word: UInt64) -> UInt64 {
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    let high: UInt64 = 0x8080_8080_8080_8080
-    let control = (word &- 0x20 &* ones) & ~word
-    let quote = word ^ 0x22 &* ones
-    let backslash = word ^ 0x5C &* ones
-    let delete = word ^ 0x7F &* ones
-    let zero =
-      ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash) | ((delete &- ones) & ~delete)
-    return (control | zero | word) & high
+    ByteScan.less(word, than: 0x20) | ByteScan.equal(word, 0x22) | ByteScan.equal(word, 0x5C)
+      | ByteScan.equal(word, 0x7F) | word & ByteScan.high
   }
 
   @inline(__always)
@@ -64,19 +89,19 @@ package enum TextEncoder {
     }
   }
 
-  private static func escape(_ scalar: UInt32, to bytes: inout [UInt8]) {
-    bytes.append(UInt8(ascii: "\\"))
+  private static func escape(_ scalar: UInt32, to output: inout Output) {
+    output.put(UInt8(ascii: "\\"))
     switch scalar {
-    case 0x0A: bytes.append(UInt8(ascii: "n"))
-    case 0x0D: bytes.append(UInt8(ascii: "r"))
-    case 0x09: bytes.append(UInt8(ascii: "t"))
-    case 0x22, 0x5C: bytes.append(UInt8(scalar))
+    case 0x0A: output.put(UInt8(ascii: "n"))
+    case 0x0D: output.put(UInt8(ascii: "r"))
+    case 0x09: output.put(UInt8(ascii: "t"))
+    case 0x22, 0x5C: output.put(UInt8(scalar))
     default:
       // Every escaped character is in the basic plane: four digits say it.
-      bytes.append(UInt8(ascii: "u"))
+      output.put(UInt8(ascii: "u"))
       for shift in [12, 8, 4, 0] as [UInt32] {
         let digit = UInt8(scalar >> shift & 0xF)
-        bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+        output.put(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
       }
     }
   }

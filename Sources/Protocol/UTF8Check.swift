@@ -13,10 +13,8 @@ package enum UTF8Check {
   package static func firstInvalid(_ bytes: UnsafeRawBufferPointer) -> Int? {
     var index = 0
     while index < bytes.count {
-      if bytes[index] < 0x80 {
-        index += 1
-        continue
-      }
+      index = ByteScan.first(bytes, from: index) { $0 & ByteScan.high }
+      if index == bytes.count { return nil }
       guard case .scalar(_, let length) = scalar(bytes, at: index) else { return index }
       index += length
     }

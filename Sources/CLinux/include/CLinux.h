@@ -20,8 +20,8 @@ typedef struct {
   uint64_t data;
 } clinux_event;
 
-// At most 256 events a call.
-int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int timeout_ms);
+// At most 256 events a call. The timeout is in nanoseconds: 0 does not wait, -1 waits for ever.
+int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t timeout_ns);
 
 int clinux_eventfd(void);
 int clinux_timerfd(void);
