@@ -105,6 +105,12 @@ package final class ContainerProcess {
     tell(life.outputEnded())
   }
 
+  /// Nobody will ask for what has no reader now: it is read and dropped, so that the end need not wait for one.
+  package func discardUnread() {
+    for (_, reader) in readers where reader.sink == nil { reader.attach(DiscardingSink.shared) }
+    outputMayHaveEnded()
+  }
+
   /// The start failed, or the process is deleted: releases everything.
   func release(_ end: OutputReader.End = .lost) {
     cancelDrainTimer()

@@ -22,6 +22,7 @@ extension ContainerRuntime {
         await settle(process)
       }
     }
+    process.discardUnread()
     await process.waitForClose()
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
     guard container.task === process else { throw RuntimeError(.notFound, "container \(id) has no task") }
@@ -60,6 +61,7 @@ extension ContainerRuntime {
       throw RuntimeError(.notFound, "container \(id) has no process \(exec)")
     }
     guard let exit = process.life.exit else { throw RuntimeError(.wrongState, "process \(exec) is running") }
+    process.discardUnread()
     await process.waitForDeletion()
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
     if container.execs[exec] === process { container.execs[exec] = nil }

@@ -329,7 +329,10 @@ final class Connection: ReadinessHandler {
     sinks = [:]
     let orphans = dependents.values.filter { $0.isRunning }
     dependents = [:]
-    for process in orphans { server.kill(process) }
+    for process in orphans {
+      process.discardUnread()
+      server.kill(process)
+    }
   }
 }
 

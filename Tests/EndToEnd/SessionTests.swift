@@ -177,8 +177,36 @@ struct SessionTests {
     #expect(try await bed.run("c1", ["echo", "fine"])["exit_code"] == 0)
     #expect(bed.worker.residentKiB < 100 * 1024)
     deaf.close()
+    // What nobody can read any more holds up neither the end nor the clean-up.
+    let closed = try await bed.client.event("process.closed", container: started["container"].string)
+    #expect(closed["stdout"]["end"] == "eof")
     _ = try await bed.client.event("container.deleted", container: started["container"].string)
     try await bed.finish()
+  }
+
+  @Test func onlyWhoIsAllowedMayConnect() async throws {
+    let containerd = try await PrivateContainerd.shared()
+    let cases: [(options: [String], uid: Int, gid: Int, answer: String)] = [
+      ([], 65534, 65534, "Permission denied"),
+      (["--allow-uid", "65534"], 65534, 65534, #"{"hello""#),
+      (["--allow-uid", "1", "--allow-uid", "65534"], 65534, 65534, #"{"hello""#),
+      (["--allow-uid", "65534"], 1, 65534, #"{"error":{"code":"permission_denied""#),
+      (["--allow-gid", "5"], 65534, 5, #"{"hello""#),
+      (["--allow-gid", "5"], 65534, 65534, #"{"error":{"code":"permission_denied""#),
+    ]
+    for (number, (options, uid, gid, answer)) in cases.enumerated() {
+      // In a directory that the worker makes, with the rights that the options ask for.
+      let socket = "\(Sandbox.directory)/allow\(number)/w.sock"
+      let worker = try await WorkerProcess.start(
+        containerd: containerd.address, options: options, socket: socket)
+      let asked = try await ChildProcess.run(
+        "/usr/bin/setpriv",
+        [
+          "--reuid", "\(uid)", "--regid", "\(gid)", "--clear-groups", "socat", "-", "UNIX-CONNECT:\(socket)",
+        ])
+      #expect(asked.output.contains(answer), "\(options) as \(uid):\(gid)")
+      #expect(await worker.terminate() == .exited(0))
+    }
   }
 
   @Test func aStaleSocketIsReplacedAndALiveOneRefused() async throws {
