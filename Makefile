@@ -7,7 +7,9 @@
 
 export PATH := $(PATH):/opt/swift/usr/bin:$(HOME)/.local/share/swiftly/bin
 
-RELEASEFLAGS ?= --static-swift-stdlib
+# Swift's runtime and gRPC go into the program; scripts/static-grpc says how and why.
+STATIC = $(CURDIR)/.build/static
+export RELEASEFLAGS ?= --static-swift-stdlib -Xlinker -L$(STATIC)
 SOURCES = git ls-files --cached --others --exclude-standard '*.swift' ':!:*.pb.swift'
 
 .PHONY: help setup build release run test lint format protos fuzz bench clean
@@ -22,6 +24,7 @@ build: setup
 	swift build
 
 release: setup
+	@scripts/static-grpc $(STATIC)
 	swift build -c release --product containerd-worker $(RELEASEFLAGS)
 
 run: release

@@ -27,7 +27,7 @@ let package = Package(
   targets: [
     // No pkgConfig for gRPC: SwiftPM expands its abseil requirements into a command line too long to run.
     .systemLibrary(name: "CGRPC", providers: [.apt(["libgrpc-dev"])]),
-    .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .systemLibrary(name: "CJansson", providers: [.apt(["libjansson-dev"])]),
     .target(name: "CLinux"),
     .target(
       name: "GRPC",

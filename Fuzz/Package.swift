@@ -19,7 +19,7 @@ let instrumented: [SwiftSetting] = [
 let package = Package(
   name: "fuzz",
   targets: [
-    .systemLibrary(name: "CJansson", pkgConfig: "jansson"),
+    .systemLibrary(name: "CJansson"),
     .target(name: "Protocol", dependencies: ["CJansson"], swiftSettings: settings + instrumented),
     .executableTarget(
       name: "FuzzLines", dependencies: ["Protocol"],

@@ -48,8 +48,13 @@ final class LoopExecutor: SerialExecutor {
 
   func run() {
     thread.store(UInt(pthread_self()), ordering: .relaxed)
+    assumeOnLoop { self.turnUntilStopped() }
+  }
+
+  @Loop
+  private func turnUntilStopped() {
     var jobs: [UnownedJob] = []
-    assumeOnLoop { Poller.shared.watchWakeup(self.wakeup) }
+    Poller.shared.watchWakeup(wakeup)
     while true {
       let stopping = inbox.withLock { inbox in
         swap(&jobs, &inbox.jobs)
@@ -60,7 +65,7 @@ final class LoopExecutor: SerialExecutor {
       for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
       let busy = !jobs.isEmpty
       jobs.removeAll(keepingCapacity: true)
-      assumeOnLoop { Poller.shared.turn(wait: !busy) }
+      Poller.shared.turn(wait: !busy)
     }
   }
 

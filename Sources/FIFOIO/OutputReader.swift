@@ -129,11 +129,14 @@ package final class OutputReader: ReadinessHandler {
     case .whenReady: setReading(true)
     case .after(let nanoseconds):
       unwatch()
-      visit = Poller.shared.schedule(after: .nanoseconds(nanoseconds)) { [weak self] in
-        self?.visit = nil
-        self?.read()
-      }
+      visit = Poller.shared.schedule(after: .nanoseconds(nanoseconds), onVisit)
     }
+  }
+
+  // Made once: a visit of a busy stream allocates nothing.
+  private lazy var onVisit: @Loop () -> Void = { [weak self] in
+    self?.visit = nil
+    self?.read()
   }
 
   private func take(_ chunk: UnsafeRawBufferPointer) {

@@ -36,15 +36,20 @@ package final class Poller {
     static func < (a: Deadline, b: Deadline) -> Bool { (a.time, a.id.number) < (b.time, b.id.number) }
   }
 
+  /// In a struct, as a collection would wrap each closure in another one, on the heap.
+  private struct Action {
+    let run: @Loop () -> Void
+  }
+
   private let epoll = clinux_epoll_create()
   private var slots: [Slot] = []
   private var free: [Int] = []
   private var deadlines = Heap<Deadline>()
-  private var actions: [TimerID: @Loop () -> Void] = [:]
+  private var actions: [TimerID: Action] = [:]
   private var lastTimer: UInt64 = 0
   private var events = [clinux_event](repeating: clinux_event(), count: 256)
   private var wakeup: Int32 = -1
-  private var deferred: [@Loop () -> Void] = []
+  private var deferred: [Action] = []
 
   /// Watches a descriptor, which must be taken out by `remove` before it is closed.
   package func add(
@@ -82,7 +87,7 @@ package final class Poller {
     let delay =
       UInt64(max(0, min(seconds, 1 << 32))) * 1_000_000_000 + UInt64(max(0, attoseconds / 1_000_000_000))
     deadlines.insert(Deadline(time: clinux_monotonic_ns() + delay, id: id))
-    actions[id] = action
+    actions[id] = Action(run: action)
     return id
   }
 
@@ -98,7 +103,7 @@ package final class Poller {
   /// Runs an action once at the end of this round, before the loop waits again: for what many events cause and one
   /// system call can do.
   package func atEndOfRound(_ action: @escaping @Loop () -> Void) {
-    deferred.append(action)
+    deferred.append(Action(run: action))
   }
 
   /// The descriptors watched and the timers set.
@@ -128,11 +133,13 @@ package final class Poller {
         hangup: mask & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0)
     }
     fireTimers()
-    while !deferred.isEmpty {
-      let actions = deferred
-      deferred = []
-      for action in actions { action() }
+    // What an action defers in turn runs in this round too.
+    var next = 0
+    while next < deferred.count {
+      deferred[next].run()
+      next += 1
     }
+    deferred.removeAll(keepingCapacity: deferred.count <= 256)
   }
 
   private func fireTimers() {
@@ -140,7 +147,7 @@ package final class Poller {
     let now = clinux_monotonic_ns()
     while let next = deadlines.min, next.time <= now || actions[next.id] == nil {
       deadlines.removeMin()
-      if let action = actions.removeValue(forKey: next.id) { action() }
+      if let action = actions.removeValue(forKey: next.id) { action.run() }
     }
   }
 

@@ -34,7 +34,7 @@ package struct StdioLine: Sendable {
       let whole = UnsafeRawBufferPointer(rebasing: chunk.dropLast(held))
       if whole.isEmpty { return 0 }
       let start = bytes.count
-      begin("text", offset: offset, to: &bytes)
+      begin(",\"text\":\"", offset: offset, to: &bytes)
       if TextEncoder.append(whole, to: &bytes) {
         end(&bytes)
         return whole.count
@@ -50,24 +50,23 @@ package struct StdioLine: Sendable {
   }
 
   private func appendBase64(_ chunk: UnsafeRawBufferPointer, offset: UInt64, to bytes: inout [UInt8]) {
-    begin("base64", offset: offset, to: &bytes)
+    begin(",\"base64\":\"", offset: offset, to: &bytes)
     Base64.append(chunk, to: &bytes)
     end(&bytes)
   }
 
   private func appendRepaired(_ chunk: UnsafeRawBufferPointer, offset: UInt64, to bytes: inout [UInt8]) {
-    begin("text", offset: offset, to: &bytes)
+    begin(",\"text\":\"", offset: offset, to: &bytes)
     var repaired = String(decoding: chunk, as: UTF8.self)
     repaired.withUTF8 { _ = TextEncoder.append(UnsafeRawBufferPointer($0), to: &bytes) }
     end(&bytes)
   }
 
+  /// Everything up to the chunk; `key` is the last member's with its punctuation.
   private func begin(_ key: StaticString, offset: UInt64, to bytes: inout [UInt8]) {
     bytes.append(contentsOf: head)
     appendDecimal(offset, to: &bytes)
-    bytes.append(contentsOf: [UInt8(ascii: ","), UInt8(ascii: "\"")])
     bytes.append(contentsOf: UnsafeBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount))
-    bytes.append(contentsOf: [UInt8(ascii: "\""), UInt8(ascii: ":"), UInt8(ascii: "\"")])
   }
 
   private func end(_ bytes: inout [UInt8]) {
@@ -77,12 +76,11 @@ package struct StdioLine: Sendable {
   }
 
   private func appendDecimal(_ value: UInt64, to bytes: inout [UInt8]) {
-    let start = bytes.count
-    var rest = value
-    repeat {
-      bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
-      rest /= 10
-    } while rest > 0
-    bytes[start...].reverse()
+    var place: UInt64 = 1
+    while value / place >= 10 { place *= 10 }
+    while place > 0 {
+      bytes.append(UInt8(ascii: "0") + UInt8(value / place % 10))
+      place /= 10
+    }
   }
 }

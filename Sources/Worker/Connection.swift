@@ -201,10 +201,13 @@ final class Connection: ReadinessHandler {
   private func scheduleFlush() {
     if flushScheduled || closed { return }
     flushScheduled = true
-    Poller.shared.atEndOfRound { [weak self] in
-      self?.flushScheduled = false
-      self?.flush()
-    }
+    Poller.shared.atEndOfRound(onEndOfRound)
+  }
+
+  // Made once, as it is used for every chunk of output.
+  private lazy var onEndOfRound: @Loop () -> Void = { [weak self] in
+    self?.flushScheduled = false
+    self?.flush()
   }
 
   private func flush() {
