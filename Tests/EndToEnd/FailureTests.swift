@@ -5,13 +5,21 @@ import TestSupport
 @Suite(.serialized)
 struct FailureTests {
   @Test(arguments: [
-    ("/bin/nosuch", 127, "/"), ("nosuch", 127, "/"), ("/bin/nox", 126, "/"),
+    ("/bin/nosuch", "/", 127), ("nosuch", "/", 127), ("/bin/nox", "/", 126), ("/bin", "/", 126),
+    ("/bin/true", "relative", 128),
   ])
-  func aStartThatFailsLeavesNothing(program: String, code: Int, cwd: String) async throws {
+  func aStartThatFailsLeavesNothing(program: String, cwd: String, code: Int) async throws {
     let bed = try await TestBed.start()
-    try await bed.client.call(
-      "container.create",
-      ["container": "c1", "rootfs": JSON(bed.rootfs), "args": [.string(program)], "cwd": JSON(cwd)])
+    // A whole spec: the short form would not take a relative cwd.
+    let spec: JSON = [
+      "ociVersion": "1.0.2", "root": ["path": JSON(bed.rootfs)],
+      "process": [
+        "args": [JSON(program)], "cwd": JSON(cwd), "env": ["PATH=/bin"], "user": ["uid": 0, "gid": 0],
+      ],
+      "mounts": [["destination": "/proc", "type": "proc", "source": "proc"]],
+      "linux": ["namespaces": [["type": "pid"], ["type": "mount"]]],
+    ]
+    try await bed.client.call("container.create", ["container": "c1", "spec": spec])
     let error = try await bed.client.error("task.start", ["container": "c1", "stdin": true, "attach": [:]])
     #expect(error["code"] == "start_failed")
     #expect(error["exit_code"].int == code)

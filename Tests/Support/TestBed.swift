@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// A worker on the shared containerd, with a client.
 package struct TestBed: Sendable {
   package let containerd: PrivateContainerd
@@ -38,12 +40,15 @@ package struct TestBed: Sendable {
 
   /// Nothing may be left: neither shims nor FIFOs nor descriptors. Then ends the worker.
   package func finish() async throws {
-    let fifos = worker.descriptors.filter { $0.contains(worker.stateDirectory) }
+    let open = worker.descriptors.filter { $0.contains(worker.stateDirectory) }
+    let bundles =
+      (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
     let shims = try await containerd.remainingShims(of: worker.namespace)
     client.close()
     let status = await worker.terminate()
-    guard fifos.isEmpty, shims.isEmpty, status == .exited(0) else {
-      throw TestFailure("left behind: \(fifos) \(shims); ended with \(status)\n\(worker.log.suffix(2000))")
+    guard open.isEmpty, bundles.isEmpty, shims.isEmpty, status == .exited(0) else {
+      throw TestFailure(
+        "left behind: \(open) \(bundles) \(shims); ended with \(status)\n\(worker.log.suffix(2000))")
     }
   }
 }
