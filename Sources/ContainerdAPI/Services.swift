@@ -38,6 +38,16 @@ package enum ContainerdService {
       "/containerd.services.tasks.v1.Tasks/Kill")
     package static let exec = UnaryMethod<CDExecProcessRequest, Empty>(
       "/containerd.services.tasks.v1.Tasks/Exec")
+    package static let pause = UnaryMethod<CDPauseTaskRequest, Empty>(
+      "/containerd.services.tasks.v1.Tasks/Pause")
+    package static let resume = UnaryMethod<CDResumeTaskRequest, Empty>(
+      "/containerd.services.tasks.v1.Tasks/Resume")
+    package static let update = UnaryMethod<CDUpdateTaskRequest, Empty>(
+      "/containerd.services.tasks.v1.Tasks/Update")
+    package static let checkpoint = UnaryMethod<CDCheckpointTaskRequest, CDCheckpointTaskResponse>(
+      "/containerd.services.tasks.v1.Tasks/Checkpoint")
+    package static let metrics = UnaryMethod<CDMetricsRequest, CDMetricsResponse>(
+      "/containerd.services.tasks.v1.Tasks/Metrics")
     package static let resizePty = UnaryMethod<CDResizePtyRequest, Empty>(
       "/containerd.services.tasks.v1.Tasks/ResizePty")
     package static let closeIO = UnaryMethod<CDCloseIORequest, Empty>(

@@ -5,6 +5,7 @@ package import SwiftProtobuf
 /// `type.googleapis.com/` in front is "not found" there, and an unknown URL of a spec fails on 2.x.
 package enum TypeURL {
   package static let spec = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+  package static let resources = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
   package static let process = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 }
 

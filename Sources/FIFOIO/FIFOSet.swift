@@ -17,8 +17,10 @@ package struct FIFOSet: Sendable, Equatable {
   }
 
   /// Makes the FIFOs, or none where one cannot be made. A terminal has no stderr.
+  ///
+  /// - Parameter owner: the user of the process as the host sees it.
   package static func make(
-    in directory: String, prefix: String, stdin: Bool, terminal: Bool
+    in directory: String, prefix: String, stdin: Bool, terminal: Bool, owner: (uid: UInt32, gid: UInt32)
   ) throws(SystemError) -> FIFOSet {
     let base = "\(directory)/\(prefix)-"
     let set = FIFOSet(
@@ -27,7 +29,7 @@ package struct FIFOSet: Sendable, Equatable {
     for path in set.paths {
       // One that an earlier process of this id left behind may have a reader or bytes of its own.
       unlink(path)
-      if mkfifo(path, 0o600) != 0 {
+      if mkfifo(path, 0o600) != 0 || owner != (0, 0) && chown(path, owner.uid, owner.gid) != 0 {
         let error = SystemError.last("mkfifo \(path)")
         set.remove()
         throw error

@@ -20,6 +20,11 @@ package struct Arguments {
     rest.removeValue(forKey: name)
   }
 
+  /// What is there, left to be taken.
+  func peek(_ name: String) -> JSONValue? {
+    rest[name]
+  }
+
   package func invalid(_ name: String, _ expected: String) -> ProtocolError {
     ProtocolError(.invalidArgument, "\(path + name) must be \(expected)", argument: path + name)
   }
@@ -99,6 +104,12 @@ package struct Arguments {
       throw invalid(name, "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "))
     }
     return value
+  }
+
+  package mutating func absolutePath(_ name: String) throws(ProtocolError) -> String? {
+    guard let path = try string(name) else { return nil }
+    guard path.hasPrefix("/") else { throw invalid(name, "an absolute path") }
+    return path
   }
 
   /// The id of a container, required.

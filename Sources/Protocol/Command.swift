@@ -22,8 +22,9 @@ package enum Commands {
   package static let all: [any Command.Type] = [
     Hello.self, Ping.self, Version.self, WorkerStatus.self, Cancel.self,
     ContainerCreate.self, ContainerInspect.self, ContainerList.self, ContainerDelete.self,
-    TaskStart.self, TaskDelete.self,
-    ProcessExec.self, ProcessKill.self, ProcessStatus.self, ProcessDelete.self,
+    TaskStart.self, TaskPause.self, TaskResume.self, TaskUpdate.self, TaskStats.self, TaskProcesses.self,
+    TaskCheckpoint.self, TaskDelete.self,
+    ProcessExec.self, ProcessKill.self, ProcessResize.self, ProcessStatus.self, ProcessDelete.self,
     StdioAttach.self, StdioDetach.self, StdioWrite.self, StdioClose.self,
     Run.self,
   ]

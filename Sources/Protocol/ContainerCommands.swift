@@ -1,37 +1,3 @@
-/// Which shim runs a container, and its options.
-package struct RuntimeChoice: Sendable, Equatable {
-  package var name: String?
-  package var options: Options?
-
-  /// Options of `io.containerd.runc.v2`, by their names in its protobuf message; absent is the shim's default.
-  package struct Options: Sendable, Equatable {
-    package let binaryName: String
-    package let root: String
-    package let shimCgroup: String
-    package let systemdCgroup: Bool
-    package let noPivotRoot: Bool
-    package let noNewKeyring: Bool
-    package let ioUID: UInt32
-    package let ioGID: UInt32
-
-    init(_ arguments: inout Arguments) throws(ProtocolError) {
-      binaryName = try arguments.string("binary_name") ?? ""
-      root = try arguments.string("root") ?? ""
-      shimCgroup = try arguments.string("shim_cgroup") ?? ""
-      systemdCgroup = try arguments.bool("systemd_cgroup") ?? false
-      noPivotRoot = try arguments.bool("no_pivot_root") ?? false
-      noNewKeyring = try arguments.bool("no_new_keyring") ?? false
-      ioUID = UInt32(try arguments.integer("io_uid", in: 0...Int64(UInt32.max)) ?? 0)
-      ioGID = UInt32(try arguments.integer("io_gid", in: 0...Int64(UInt32.max)) ?? 0)
-    }
-  }
-
-  init(_ arguments: inout Arguments) throws(ProtocolError) {
-    name = try arguments.string("name")
-    options = try arguments.nested("options") { nested throws(ProtocolError) in try Options(&nested) }
-  }
-}
-
 /// What a container is made from: a whole OCI spec, or the short form that the worker completes.
 package struct ContainerDescription: Sendable {
   package enum Source: Sendable {
@@ -67,8 +33,7 @@ package struct ShortSpec: Sendable {
   package let annotations: [String: String]
 
   init(_ arguments: inout Arguments) throws(ProtocolError) {
-    guard let rootfs = try arguments.string("rootfs") else { throw arguments.missing("rootfs") }
-    guard rootfs.hasPrefix("/") else { throw arguments.invalid("rootfs", "an absolute path") }
+    guard let rootfs = try arguments.absolutePath("rootfs") else { throw arguments.missing("rootfs") }
     self.rootfs = rootfs
     readonly = try arguments.bool("readonly") ?? false
     process = try ShortProcess(&arguments)
@@ -114,8 +79,7 @@ package struct ShortProcess: Sendable {
     for entry in env where !entry.dropFirst().contains("=") {
       throw arguments.invalid("env", "an array of NAME=value")
     }
-    cwd = try arguments.string("cwd")
-    guard cwd?.hasPrefix("/") ?? true else { throw arguments.invalid("cwd", "an absolute path") }
+    cwd = try arguments.absolutePath("cwd")
     terminal = try arguments.bool("terminal") ?? false
     user = try ShortProcess.readUser(&arguments)
   }

@@ -53,30 +53,6 @@ package struct StdioArguments: Sendable {
   }
 }
 
-/// Start: create and start in one.
-package struct TaskStart: Command {
-  package static let name = "task.start"
-  package let container: String
-  package let stdio: StdioArguments
-
-  package init(_ arguments: inout Arguments) throws(ProtocolError) {
-    container = try arguments.container()
-    stdio = try StdioArguments(&arguments, stdinByDefault: false)
-  }
-}
-
-/// Delete; forced, it kills all processes first and waits for the end.
-package struct TaskDelete: Command {
-  package static let name = "task.delete"
-  package let container: String
-  package let force: Bool
-
-  package init(_ arguments: inout Arguments) throws(ProtocolError) {
-    container = try arguments.container()
-    force = try arguments.bool("force") ?? false
-  }
-}
-
 /// Exec: one more process in a running container.
 package struct ProcessExec: Command {
   package enum Source: Sendable {
@@ -146,6 +122,20 @@ package struct ProcessStatus: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
     process = try arguments.process()
+  }
+}
+
+/// Resize of a terminal; kept until the process runs.
+package struct ProcessResize: Command {
+  package static let name = "process.resize"
+  package let container: String
+  package let process: ProcessName
+  package let size: TerminalSize
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+    size = try TerminalSize(&arguments)
   }
 }
 

@@ -4,24 +4,28 @@ package import FIFOIO
 @Loop
 package final class Container {
   package let id: String
-  /// Where its FIFOs are; the value of the label `containerd-worker/bundle`.
+  /// Where the worker puts the FIFOs of processes that it starts; the label `containerd-worker/bundle` holds it.
   package let bundle: String
-  package let terminal: Bool
-  /// The OCI spec as JSON.
-  package let spec: [UInt8]
+  /// Nil where only events have told of it: then it is another client's, and nobody has asked for it here.
+  package internal(set) var metadata: ContainerMetadata?
   package internal(set) var task: ContainerProcess?
   package internal(set) var execs: [String: ContainerProcess] = [:]
+  package internal(set) var isPaused = false
+  /// A size for the terminal that was asked for before there was a task.
+  var pendingSize: WindowSize?
+  /// containerd has told of a kill for lack of memory since the task began.
+  var outOfMemory = false
+  /// Such kills that have been put down to a process.
+  var knownKills: UInt64 = 0
   /// Execs that are deleted in containerd and kept for whoever asks, the oldest first.
   private var ended: [String] = []
-  var outOfMemory = false
 
   static let rememberedExecs = 256
 
-  init(id: String, bundle: String, terminal: Bool, spec: [UInt8]) {
+  init(id: String, bundle: String, metadata: ContainerMetadata?) {
     self.id = id
     self.bundle = bundle
-    self.terminal = terminal
-    self.spec = spec
+    self.metadata = metadata
   }
 
   package func process(_ exec: String?) -> ContainerProcess? {
@@ -32,15 +36,53 @@ package final class Container {
     (task.map { [$0] } ?? []) + execs.values
   }
 
+  /// A new task: nothing of the last one counts any more.
+  func began(_ task: ContainerProcess) {
+    self.task = task
+    outOfMemory = false
+    knownKills = 0
+    isPaused = false
+  }
+
   /// Keeps an exec that containerd no longer knows: its exit, and output that nobody has read. Only the last ones.
   func remember(_ process: ContainerProcess) {
     guard let exec = process.exec else { return }
     ended.append(exec)
     while ended.count > Container.rememberedExecs {
       let oldest = ended.removeFirst()
-      if let process = execs[oldest], process.isDeleted { execs[oldest] = nil }
+      if let process = execs[oldest], process.isDeleted || !process.isOwn { execs[oldest] = nil }
     }
   }
+}
+
+/// The size of a terminal in characters.
+package struct WindowSize: Sendable, Equatable {
+  package let columns: UInt32
+  package let rows: UInt32
+
+  package init(columns: UInt32, rows: UInt32) {
+    self.columns = columns
+    self.rows = rows
+  }
+}
+
+/// What containerd's metadata say of a container, as far as it is needed to start its processes.
+package struct ContainerMetadata: Sendable {
+  /// The OCI spec as JSON.
+  package let spec: [UInt8]
+  package let facts: SpecFacts
+  let shim: ShimChoice
+}
+
+/// What the runtime has to know of a spec, which it does not read itself.
+package struct SpecFacts: Sendable, Equatable {
+  /// The init process has a terminal.
+  package var terminal = false
+  /// The user of the init process as the host sees it, for whom its pipes are made.
+  package var ioUID: UInt32 = 0
+  package var ioGID: UInt32 = 0
+
+  package init() {}
 }
 
 /// What a container is created from.
@@ -48,36 +90,15 @@ package struct NewContainer: Sendable {
   package var id: String
   /// The whole OCI spec as JSON.
   package var spec: [UInt8]
-  package var terminal: Bool
   package var labels: [String: String]
-  package var runtime: String
-  package var runtimeOptions: RuncOptions?
+  package var shim: ShimChoice
 
-  package init(
-    id: String, spec: [UInt8], terminal: Bool, labels: [String: String], runtime: String,
-    runtimeOptions: RuncOptions?
-  ) {
+  package init(id: String, spec: [UInt8], labels: [String: String], shim: ShimChoice) {
     self.id = id
     self.spec = spec
-    self.terminal = terminal
     self.labels = labels
-    self.runtime = runtime
-    self.runtimeOptions = runtimeOptions
+    self.shim = shim
   }
-}
-
-/// Options of `io.containerd.runc.v2`; what is not set is the shim's default.
-package struct RuncOptions: Sendable, Equatable {
-  package var binaryName = ""
-  package var root = ""
-  package var shimCgroup = ""
-  package var systemdCgroup = false
-  package var noPivotRoot = false
-  package var noNewKeyring = false
-  package var ioUID: UInt32 = 0
-  package var ioGID: UInt32 = 0
-
-  package init() {}
 }
 
 /// What a container's metadata says.

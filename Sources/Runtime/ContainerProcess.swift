@@ -12,7 +12,21 @@ package final class ContainerProcess {
   package private(set) var stdin: StdinWriter?
   package private(set) var stdout: OutputReader?
   package private(set) var stderr: OutputReader?
-  package let fifos: FIFOSet
+  /// Where its stdio goes through.
+  package private(set) var fifos: FIFOSet
+  /// True when a worker with this one's state directory made it; else it is another client's, whose stdio is left
+  /// alone until it is asked for.
+  let isOwn: Bool
+  /// Whether `fifos` are known: events of another client's exec do not tell them.
+  private(set) var fifosAreKnown: Bool
+  /// A size that was asked for before it ran.
+  var pendingSize: WindowSize?
+  /// A signal that ends it is ours: what it dies of is no lack of memory.
+  var isKilledByUs = false
+  /// Its delete call is under way.
+  var isBeingDeleted = false
+  /// It has ended, and what of is being found out.
+  private var isEnding = false
   private let host: any ProcessHost
   private var drainTimer: Poller.TimerID?
   private var exitWaiters: [ObjectIdentifier: Waiter] = [:]
@@ -23,26 +37,61 @@ package final class ContainerProcess {
   /// behind may hold its stdout for ever.
   package static let drainDeadline = Duration.seconds(10)
 
-  /// Opens the outputs of FIFOs that exist.
-  init(container: String, exec: String?, fifos: FIFOSet, host: any ProcessHost) throws(SystemError) {
+  /// One of ours: opens the outputs of FIFOs that exist.
+  init(container: String, exec: String?, own fifos: FIFOSet, host: any ProcessHost) throws(SystemError) {
     self.container = container
     self.exec = exec
     self.fifos = fifos
     self.host = host
+    isOwn = true
+    fifosAreKnown = true
+    try openOutputs()
+    makeStdin()
+  }
+
+  /// Another client's.
+  init(container: String, exec: String?, foreign fifos: FIFOSet?, host: any ProcessHost) {
+    self.container = container
+    self.exec = exec
+    self.fifos = fifos ?? FIFOSet(stdin: "", stdout: "", stderr: "", terminal: false)
+    self.host = host
+    isOwn = false
+    fifosAreKnown = fifos != nil
+  }
+
+  /// Opens outputs that are not open; two readers of one FIFO would share its bytes out between them.
+  func openOutputs() throws(SystemError) {
     let ended: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
-    if !fifos.stdout.isEmpty { stdout = try OutputReader(path: fifos.stdout, onEnd: ended) }
+    if stdout == nil, !fifos.stdout.isEmpty { stdout = try OutputReader(path: fifos.stdout, onEnd: ended) }
     do {
-      if !fifos.stderr.isEmpty { stderr = try OutputReader(path: fifos.stderr, onEnd: ended) }
+      if stderr == nil, !fifos.stderr.isEmpty { stderr = try OutputReader(path: fifos.stderr, onEnd: ended) }
     } catch {
       stdout?.abandon(.lost)
       throw error
     }
-    if !fifos.stdin.isEmpty {
-      stdin = StdinWriter(
-        path: fifos.stdin,
-        closeIO: { [weak self] in self?.closeIO() },
-        onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } })
-    }
+  }
+
+  /// Of another client's process only on demand: while it is held open here, that client's close has no effect.
+  func openStdin() {
+    if stdin != nil { return }
+    makeStdin()
+    guard life.phase >= .started else { return }
+    stdin?.processStarted()
+    stdin?.shimIsReady()
+  }
+
+  private func makeStdin() {
+    if fifos.stdin.isEmpty { return }
+    stdin = StdinWriter(
+      path: fifos.stdin,
+      closeIO: { [weak self] in self?.closeIO() },
+      onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } })
+  }
+
+  func learn(_ fifos: FIFOSet) {
+    if fifosAreKnown { return }
+    self.fifos = fifos
+    fifosAreKnown = true
   }
 
   package var readers: [(stream: Stream, reader: OutputReader)] {
@@ -52,7 +101,7 @@ package final class ContainerProcess {
   /// True when containerd knows it no more.
   package var isDeleted: Bool { life.phase == .deleted }
 
-  package var isRunning: Bool { life.phase < .exited && life.exit == nil }
+  package var isRunning: Bool { life.phase < .exited && life.exit == nil && !isEnding }
 
   // MARK: - What becomes known
 
@@ -84,8 +133,20 @@ package final class ContainerProcess {
     stdin?.shimIsReady()
   }
 
+  /// It has ended; before that is told, `check` finds out whether the kernel killed it for lack of memory.
+  func exited(_ status: ExitStatus, unlessKnown check: @escaping @Loop () async -> Bool) {
+    guard life.exit == nil, !isEnding else { return }
+    isEnding = true
+    Task { @Loop in
+      var status = status
+      status.outOfMemory = await check()
+      isEnding = false
+      exited(status)
+    }
+  }
+
   func exited(_ status: ExitStatus) {
-    guard life.exit == nil else { return }
+    guard life.exit == nil, !isEnding else { return }
     stdin?.end()
     drainTimer = Poller.shared.schedule(after: ContainerProcess.drainDeadline) { [weak self] in
       self?.giveUpDraining()
@@ -116,7 +177,7 @@ package final class ContainerProcess {
     cancelDrainTimer()
     stdin?.end()
     for (_, reader) in readers where reader.end == nil { reader.abandon(end) }
-    fifos.remove()
+    if isOwn { fifos.remove() }
     life.deleted()
     resume(&exitWaiters)
     resume(&closeWaiters)

@@ -26,6 +26,8 @@ extension ContainerRuntime {
     await process.waitForClose()
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
     guard container.task === process else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    process.isBeingDeleted = true
+    defer { process.isBeingDeleted = false }
     let answer: CDDeleteResponse
     do throws(RuntimeError) {
       answer = try await deleteTaskRPC(id, timeout: Containerd.timeout)
@@ -42,16 +44,20 @@ extension ContainerRuntime {
     return exit
   }
 
-  private func removeTask(of container: Container, _ exit: ExitStatus) {
-    // The shim is gone, and with it every exec.
+  /// The shim is gone, and with it every exec.
+  func removeTask(of container: Container, _ exit: ExitStatus) {
     for exec in container.execs.values where !exec.isDeleted {
       exec.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
       exec.release()
     }
+    for process in container.processes { recent.add(container.id, exec: process.exec, pid: process.pid) }
     container.execs = [:]
     container.task?.release()
     container.task = nil
+    samples[container.id] = nil
     tell(.taskDeleted(container.id, exit))
+    // Known from events only, and there will be none any more.
+    if container.metadata == nil { containers[container.id] = nil }
   }
 
   /// Process.Delete: forgets an exec that has ended. In containerd it is deleted as soon as its output is out.
@@ -62,7 +68,12 @@ extension ContainerRuntime {
     }
     guard let exit = process.life.exit else { throw RuntimeError(.wrongState, "process \(exec) is running") }
     process.discardUnread()
-    await process.waitForDeletion()
+    if process.isOwn {
+      await process.waitForDeletion()
+    } else {
+      await process.waitForClose()
+      await removeEnded(process)
+    }
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
     if container.execs[exec] === process { container.execs[exec] = nil }
     return exit
@@ -78,6 +89,7 @@ extension ContainerRuntime {
         log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
       }
     }
+    recent.add(process.container, exec: exec, pid: process.pid)
     process.release()
     containers[process.container]?.remember(process)
   }
@@ -106,6 +118,12 @@ extension ContainerRuntime {
     request.execID = exec ?? ""
     request.signal = signal
     request.all = all
+    // Before its exit can come.
+    if signal == UInt32(SIGKILL), let container = containers[id] {
+      for process in container.processes where all || process.exec == exec || exec == nil {
+        process.isKilledByUs = true
+      }
+    }
     _ = try await containerd.call(ContainerdService.Tasks.kill, request)
   }
 

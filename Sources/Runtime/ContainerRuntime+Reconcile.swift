@@ -20,89 +20,59 @@ extension ContainerRuntime {
     let listed = try await containerd.call(
       ContainerdService.Tasks.list, CDListTasksRequest(), timeout: .seconds(30)
     ).tasks
-    var exits = 0
-    let ids = Set(listed.map(\.containerID) + listed.map(\.id))
-    for process in listed {
-      let id = process.containerID.isEmpty ? process.id : process.containerID
-      if let task = containers[id]?.task {
-        if process.status == .stopped, task.isRunning, task.life.phase >= .started {
-          exits += 1
-          task.exited(
-            ExitStatus(code: process.exitStatus, exitedAt: Timestamp(process.exitedAt), source: .reconcile))
-        }
-      } else if containers[id] == nil {
-        // A task of an earlier worker: its output waits in its FIFOs.
-        do throws(RuntimeError) {
-          _ = try await load(id)
-        } catch {
-          log.warning("cannot load", metadata: ["container": "\(id)", "error": "\(error.message)"])
-        }
-      }
+    let found = Dictionary(listed.map { ($0.container, $0) }) { first, _ in first }
+    // All at once: a shim that does not answer holds up nobody else's.
+    let exits = await concurrently(Set(containers.keys).union(found.keys)) { id in
+      await self.reconcile(id, found[id])
     }
-    for container in containers.values {
-      if let task = container.task, task.isRunning, task.life.phase >= .started, !ids.contains(container.id) {
-        exits += 1
-        await settle(task)
-      }
-      for exec in container.execs.values where exec.isRunning && exec.life.phase >= .started {
-        await settle(exec)
-        if !exec.isRunning { exits += 1 }
-      }
-    }
-    return (listed.count, exits)
+    return (listed.count, exits.reduce(0, +))
   }
 
-  /// Asks containerd what became of a process: a status that it still has, or a loss where it knows nothing of it.
-  func settle(_ process: ContainerProcess) async {
+  /// - Returns: how many exits were missed.
+  private func reconcile(_ id: String, _ found: CDProcess?) async -> Int {
+    guard let container = containers[id], let task = container.task else {
+      if found != nil { await loadQuietly(id) }
+      return 0
+    }
+    // A start of our own is under way: its reply tells.
+    if task.isOwn, task.life.phase < .started { return 0 }
+    let running = container.processes.filter { $0.isRunning }
+    if let found, isAnother(found, than: task) {
+      for process in running { process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost)) }
+      await task.waitForClose()
+      if container.task === task, let exit = task.life.exit { removeTask(of: container, exit) }
+      await loadQuietly(id)
+    } else {
+      if let found, found.status == .paused || found.status == .running {
+        _ = paused(id, found.status == .paused)
+      }
+      if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
+      _ = await concurrently(running) { process in await self.settle(process, process === task ? found : nil)
+      }
+    }
+    return running.count { !$0.isRunning }
+  }
+
+  /// UNKNOWN has no pid, and neither has a task that is still to be restored.
+  private func isAnother(_ found: CDProcess, than task: ContainerProcess) -> Bool {
+    found.status != .unknown && found.pid != 0 && task.pid != 0 && found.pid != task.pid
+  }
+
+  private func settle(_ process: ContainerProcess, _ found: CDProcess?) async {
+    guard let found else { return await settle(process) }
+    if found.status == .stopped { stopped(process, found) }
+  }
+
+  private func loadQuietly(_ id: String) async {
     do throws(RuntimeError) {
-      guard let found = try await get(process.container, exec: process.exec) else {
-        return process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
-      }
-      // UNKNOWN is a shim that did not answer: not an end.
-      if found.status == .stopped {
-        process.exited(
-          ExitStatus(code: found.exitStatus, exitedAt: Timestamp(found.exitedAt), source: .reconcile))
-      }
+      if let container = containers[id] { try await adoptTask(of: container) } else { _ = try await load(id) }
     } catch {
-      log.warning(
-        "cannot tell what became of a process",
-        metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+      log.warning("cannot load", metadata: ["container": "\(id)", "error": "\(error.message)"])
     }
-  }
-
-  /// Takes over a task that runs already, by the FIFOs that containerd names.
-  func adopt(_ found: CDProcess, into container: Container) {
-    let process: ContainerProcess
-    do throws(SystemError) {
-      process = try ContainerProcess(
-        container: container.id, exec: nil, fifos: ownFIFOs(of: found), host: self)
-    } catch {
-      log.warning("cannot attach", metadata: ["container": "\(container.id)", "error": "\(error)"])
-      // Without its stdio it is still a task, which must not be orphaned by deleting its container.
-      return adopt(found.withoutStdio, into: container)
-    }
-    container.task = process
-    process.adopted(pid: found.pid, running: found.status != .created)
-    if found.status == .stopped {
-      process.exited(
-        ExitStatus(code: found.exitStatus, exitedAt: Timestamp(found.exitedAt), source: .reconcile))
-    }
-  }
-
-  /// FIFOs outside of our bundles have another client for their reader: two would split the output.
-  private func ownFIFOs(of process: CDProcess) -> FIFOSet {
-    let paths = [process.stdin, process.stdout, process.stderr]
-    let own = paths.allSatisfy { $0.isEmpty || $0.hasPrefix(bundles + "/") }
-    return FIFOSet(
-      stdin: own ? process.stdin : "", stdout: own ? process.stdout : "", stderr: own ? process.stderr : "",
-      terminal: process.terminal)
   }
 }
 
 extension CDProcess {
-  fileprivate var withoutStdio: CDProcess {
-    var process = self
-    (process.stdin, process.stdout, process.stderr) = ("", "", "")
-    return process
-  }
+  /// Lists name a task's container here or there.
+  fileprivate var container: String { containerID.isEmpty ? id : containerID }
 }

@@ -8,11 +8,14 @@ extension ContainerRuntime {
   /// How a process is started.
   package struct StartOptions: Sendable {
     package var stdin: Bool
-    package var terminalSize: (columns: UInt32, rows: UInt32)?
+    package var size: WindowSize?
+    /// A directory with a checkpoint to go on from; of the init process only.
+    package var checkpoint: String?
 
-    package init(stdin: Bool, terminalSize: (columns: UInt32, rows: UInt32)?) {
+    package init(stdin: Bool, size: WindowSize?, checkpoint: String? = nil) {
       self.stdin = stdin
-      self.terminalSize = terminalSize
+      self.size = size
+      self.checkpoint = checkpoint
     }
   }
 
@@ -25,31 +28,66 @@ extension ContainerRuntime {
     let container = try await load(id)
     if container.task != nil { throw RuntimeError(.alreadyExists, "container \(id) has a task") }
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
-    let process = try makeProcess(container, exec: nil, stdin: options.stdin, terminal: container.terminal)
-    container.task = process
-    container.outOfMemory = false
+    try checkCheckpoint(options.checkpoint, for: container)
+    let process = try makeProcess(
+      container, exec: nil, stdin: options.stdin, terminal: container.metadata?.facts.terminal ?? false)
+    container.began(process)
     attach(process)
     do throws(RuntimeError) {
-      let created = try await createTask(process)
+      let created = try await createTask(process, in: container, options.checkpoint)
       process.setPID(created.pid)
       process.added()
-      process.shimIsReady()
+      // A restored process's shim opens its ends in Start.
+      if options.checkpoint == nil { process.shimIsReady() }
       try await startProcess(process, stage: .start)
     } catch {
       throw await undoStart(of: process, in: container, after: error)
     }
-    await resize(process, options.terminalSize)
+    if let size = options.size ?? container.pendingSize { await resizeQuietly(process, size) }
+    container.pendingSize = nil
     return process
   }
 
-  private func createTask(_ process: ContainerProcess) async throws(RuntimeError) -> CDCreateTaskResponse {
+  /// containerd would make a directory that is missing, and say so only at Start.
+  private func checkCheckpoint(_ path: String?, for container: Container) throws(RuntimeError) {
+    guard let path else { return }
+    if container.metadata?.shim.runc == nil {
+      throw RuntimeError(
+        .invalidArgument, "the runtime of container \(container.id) takes no checkpoint directory")
+    }
+    if access(path + "/inventory.img", R_OK) != 0 {
+      throw RuntimeError(.notFound, "no checkpoint in \(path)")
+    }
+  }
+
+  private func createTask(
+    _ process: ContainerProcess, in container: Container, _ checkpoint: String?
+  ) async throws(RuntimeError) -> CDCreateTaskResponse {
     var request = CDCreateTaskRequest()
+    do {
+      if let options = try taskOptions(container, checkpoint) { request.options = options }
+    } catch {
+      throw RuntimeError(.internalError, "cannot encode the runtime's options: \(error)")
+    }
     request.containerID = process.container
     request.stdin = process.fifos.stdin
     request.stdout = process.fifos.stdout
     request.stderr = process.fifos.stderr
     request.terminal = process.fifos.terminal
     return try await containerd.callToTheEnd(ContainerdService.Tasks.create, request, stage: .create)
+  }
+
+  /// Options of a task replace those of its container, so they are all told again where one is added: for whom the pipes
+  /// are made that are the process's stdio, so that it can open /dev/stdout (containerd#10598, runc#4475).
+  private func taskOptions(_ container: Container, _ checkpoint: String?) throws -> Google_Protobuf_Any? {
+    guard let metadata = container.metadata, let chosen = metadata.shim.runc else { return nil }
+    var options = chosen
+    if options.ioUID == 0 && options.ioGID == 0 {
+      options.ioUID = metadata.facts.ioUID
+      options.ioGID = metadata.facts.ioGID
+    }
+    options.checkpoint = checkpoint ?? ""
+    return options == chosen ? nil : try Google_Protobuf_Any(containerd: options.message)
   }
 
   /// Exec: two RPCs. Start is never repeated: a second one on a live exec makes the shims of containerd 1.7 and 2.1
@@ -61,7 +99,8 @@ extension ContainerRuntime {
     attach: @Loop (ContainerProcess) -> Void
   ) async throws(RuntimeError) -> ContainerProcess {
     let container = try await load(id)
-    guard container.task != nil else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    guard let task = container.task else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    if !task.isRunning { throw RuntimeError(.wrongState, "the task of container \(id) has ended") }
     if let known = container.execs[exec], !known.isDeleted {
       throw RuntimeError(.alreadyExists, "process \(exec) exists")
     }
@@ -75,7 +114,7 @@ extension ContainerRuntime {
     } catch {
       throw await undoStart(of: process, in: container, after: error)
     }
-    await resize(process, options.terminalSize)
+    if let size = options.size { await resizeQuietly(process, size) }
     return process
   }
 
@@ -111,31 +150,16 @@ extension ContainerRuntime {
         throw SystemError.last("mkdir \(directory)")
       }
       let fifos = try FIFOSet.make(
-        in: container.bundle, prefix: exec.map { "exec-" + $0 } ?? "init", stdin: stdin, terminal: terminal)
+        in: container.bundle, prefix: exec.map { "exec-" + $0 } ?? "init", stdin: stdin, terminal: terminal,
+        owner: (container.metadata?.facts.ioUID ?? 0, container.metadata?.facts.ioGID ?? 0))
       do throws(SystemError) {
-        return try ContainerProcess(container: container.id, exec: exec, fifos: fifos, host: self)
+        return try ContainerProcess(container: container.id, exec: exec, own: fifos, host: self)
       } catch {
         fifos.remove()
         throw error
       }
     } catch {
       throw RuntimeError(.io, error.description)
-    }
-  }
-
-  /// A size is no reason to fail a process that runs; the terminal may be gone already.
-  private func resize(_ process: ContainerProcess, _ size: (columns: UInt32, rows: UInt32)?) async {
-    guard let size, process.fifos.terminal else { return }
-    var request = CDResizePtyRequest()
-    request.containerID = process.container
-    request.execID = process.exec ?? ""
-    request.width = size.columns
-    request.height = size.rows
-    do throws(RuntimeError) {
-      _ = try await containerd.call(ContainerdService.Tasks.resizePty, request)
-    } catch {
-      log.debug(
-        "resize failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
     }
   }
 

@@ -25,17 +25,31 @@ package final class ContainerRuntime {
   /// containerd's own version, once it has told.
   package internal(set) var version: (version: String, revision: String)?
   package internal(set) var eventsReceived = 0
+  /// Events that told of nothing new, or of something that nobody here knows.
+  package internal(set) var eventsIgnored = 0
   let bundles: String
   let log: Logger
+  private let keepsBundles: Bool
+  let readSpec: @Sendable ([UInt8]) -> SpecFacts
+  var recent = RecentProcesses()
+  var samples: [String: CPUSample] = [:]
   var subscription: Task<Void, Never>?
   let firstAttempt = Waiter()
 
   static let bundleLabel = "containerd-worker/bundle"
 
-  /// - Parameter stateDirectory: exists, and belongs to this worker alone.
-  package init(containerd: Containerd, stateDirectory: String, log: Logger) {
+  /// - Parameters:
+  ///   - stateDirectory: exists, and belongs to this worker alone.
+  ///   - keepsBundles: leaves directories and FIFOs of deleted containers where they are, for who looks for a fault.
+  ///   - readSpec: what an OCI spec as JSON says.
+  package init(
+    containerd: Containerd, stateDirectory: String, keepsBundles: Bool, log: Logger,
+    readSpec: @escaping @Sendable ([UInt8]) -> SpecFacts
+  ) {
     self.containerd = containerd
     self.log = log
+    self.keepsBundles = keepsBundles
+    self.readSpec = readSpec
     bundles = stateDirectory + "/bundles"
   }
 
@@ -43,7 +57,7 @@ package final class ContainerRuntime {
 
   /// NewContainer: one RPC and a directory.
   package func create(_ new: NewContainer) async throws(RuntimeError) -> Container {
-    if containers[new.id] != nil {
+    if let known = containers[new.id], known.metadata != nil {
       throw RuntimeError(.alreadyExists, "container \(new.id) exists")
     }
     let bundle = bundles + "/" + new.id
@@ -51,11 +65,9 @@ package final class ContainerRuntime {
     container.id = new.id
     container.labels = new.labels
     container.labels[ContainerRuntime.bundleLabel] = bundle
-    container.runtime.name = new.runtime
+    container.runtime.name = new.shim.name
     do {
-      if let options = new.runtimeOptions {
-        container.runtime.options = try .init(containerd: options.message)
-      }
+      if let options = try new.shim.encodedOptions() { container.runtime.options = options }
     } catch {
       throw RuntimeError(.internalError, "cannot encode the runtime's options: \(error)")
     }
@@ -63,7 +75,9 @@ package final class ContainerRuntime {
     var request = CDCreateContainerRequest()
     request.container = container
     _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, request)
-    let created = Container(id: new.id, bundle: bundle, terminal: new.terminal, spec: new.spec)
+    let created = Container(
+      id: new.id, bundle: bundle,
+      metadata: ContainerMetadata(spec: new.spec, facts: readSpec(new.spec), shim: new.shim))
     containers[new.id] = created
     tell(.containerCreated(new.id))
     return created
@@ -71,7 +85,7 @@ package final class ContainerRuntime {
 
   /// A container that this worker has at hand, or else containerd has: then with its task, attached.
   package func load(_ id: String) async throws(RuntimeError) -> Container {
-    if let container = containers[id] { return container }
+    if let container = containers[id], container.metadata != nil { return container }
     var request = CDGetContainerRequest()
     request.id = id
     let answer: CDGetContainerResponse
@@ -80,12 +94,18 @@ package final class ContainerRuntime {
     } catch {
       throw error.kind == .notFound ? RuntimeError(.notFound, "no such container: \(id)") : error
     }
-    if let container = containers[id] { return container }
+    let found = answer.container
+    let spec = Array(found.spec.value)
+    let metadata = ContainerMetadata(spec: spec, facts: readSpec(spec), shim: ShimChoice(found.runtime))
+    // Somebody else may have loaded it meanwhile, or events have told of it.
+    if let container = containers[id] {
+      if container.metadata == nil { container.metadata = metadata }
+      return container
+    }
     let container = Container(
-      id: id, bundle: answer.container.labels[ContainerRuntime.bundleLabel] ?? bundles + "/" + id,
-      terminal: false, spec: Array(answer.container.spec.value))
+      id: id, bundle: found.labels[ContainerRuntime.bundleLabel] ?? bundles + "/" + id, metadata: metadata)
     containers[id] = container
-    if let process = try await get(id, exec: nil) { adopt(process, into: container) }
+    try await adoptTask(of: container)
     return container
   }
 
@@ -128,8 +148,11 @@ package final class ContainerRuntime {
   private func forget(_ container: Container) {
     for process in container.processes { process.release() }
     containers[container.id] = nil
+    samples[container.id] = nil
     // Only the directory that this worker makes is ever removed.
-    if container.bundle == bundles + "/" + container.id { FIFOSet.removeAll(in: container.bundle) }
+    if !keepsBundles, container.bundle == bundles + "/" + container.id {
+      FIFOSet.removeAll(in: container.bundle)
+    }
     tell(.containerDeleted(container.id))
   }
 
@@ -192,22 +215,13 @@ extension ContainerRuntime: ProcessHost {
   }
 
   func processClosed(_ process: ContainerProcess) {
-    if process.exec != nil { Task { @Loop in await self.removeEnded(process) } }
-  }
-}
-
-extension RuncOptions {
-  var message: CDOptions {
-    var options = CDOptions()
-    options.binaryName = binaryName
-    options.root = root
-    options.shimCgroup = shimCgroup
-    options.systemdCgroup = systemdCgroup
-    options.noPivotRoot = noPivotRoot
-    options.noNewKeyring = noNewKeyring
-    options.ioUid = ioUID
-    options.ioGid = ioGID
-    return options
+    guard process.exec != nil else { return }
+    if process.isOwn {
+      Task { @Loop in await self.removeEnded(process) }
+    } else {
+      // Whose it is will delete it, and wants its status then.
+      containers[process.container]?.remember(process)
+    }
   }
 }
 

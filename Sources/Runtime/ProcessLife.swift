@@ -67,6 +67,11 @@ package struct ProcessLife: Sendable, Equatable {
   private mutating func settle() -> [News] {
     var news: [News] = []
     guard let exit, announced else { return news }
+    // It has run, then; nobody will tell of its start any more.
+    if phase == .added {
+      phase = .started
+      news.append(.started)
+    }
     if phase == .started {
       phase = .exited
       news.append(.exited(exit))

@@ -50,6 +50,9 @@ struct Serve: ParsableCommand {
   @Option(help: ArgumentHelp("A group id whose members' processes may connect.", valueName: "gid"))
   var allowGid: [UInt32] = []
 
+  @Flag(help: "Leave the directories and FIFOs of deleted containers, to look for a fault.")
+  var keepBundles = false
+
   @Flag(help: "Speak on stdin and stdout instead of a socket, until the end of stdin.")
   var stdio = false
 

@@ -29,7 +29,9 @@ final class Server {
     self.log = log
     try Directory.make(options.stateDir, mode: 0o700)
     containerd = try Containerd(address: options.containerdAddress, namespace: options.namespace)
-    runtime = ContainerRuntime(containerd: containerd, stateDirectory: options.stateDir, log: log)
+    runtime = ContainerRuntime(
+      containerd: containerd, stateDirectory: options.stateDir, keepsBundles: options.keepBundles, log: log,
+      readSpec: SpecReader.facts)
     runtime.observer = self
   }
 

@@ -50,6 +50,33 @@ package nonisolated struct CDOptions: Sendable {
   package init() {}
 }
 
+package nonisolated struct CDCheckpointOptions: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Stop the task after the dump.
+  package var exit: Bool = false
+
+  package var openTcp: Bool = false
+
+  package var externalUnixSockets: Bool = false
+
+  package var terminal: Bool = false
+
+  package var fileLocks: Bool = false
+
+  /// A directory for the dump, made where it is missing. Without one it goes to the content store.
+  package var imagePath: String = String()
+
+  /// CRIU's logs.
+  package var workPath: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct CDProcessDetails: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -136,6 +163,66 @@ nonisolated extension CDOptions: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.systemdCgroup != rhs.systemdCgroup {return false}
     if lhs.criuImagePath != rhs.criuImagePath {return false}
     if lhs.criuWorkPath != rhs.criuWorkPath {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension CDCheckpointOptions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CheckpointOptions"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}exit\0\u{3}open_tcp\0\u{3}external_unix_sockets\0\u{1}terminal\0\u{3}file_locks\0\u{4}\u{3}image_path\0\u{3}work_path\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.exit) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.openTcp) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.externalUnixSockets) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.terminal) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.fileLocks) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.imagePath) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.workPath) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.exit != false {
+      try visitor.visitSingularBoolField(value: self.exit, fieldNumber: 1)
+    }
+    if self.openTcp != false {
+      try visitor.visitSingularBoolField(value: self.openTcp, fieldNumber: 2)
+    }
+    if self.externalUnixSockets != false {
+      try visitor.visitSingularBoolField(value: self.externalUnixSockets, fieldNumber: 3)
+    }
+    if self.terminal != false {
+      try visitor.visitSingularBoolField(value: self.terminal, fieldNumber: 4)
+    }
+    if self.fileLocks != false {
+      try visitor.visitSingularBoolField(value: self.fileLocks, fieldNumber: 5)
+    }
+    if !self.imagePath.isEmpty {
+      try visitor.visitSingularStringField(value: self.imagePath, fieldNumber: 8)
+    }
+    if !self.workPath.isEmpty {
+      try visitor.visitSingularStringField(value: self.workPath, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CDCheckpointOptions, rhs: CDCheckpointOptions) -> Bool {
+    if lhs.exit != rhs.exit {return false}
+    if lhs.openTcp != rhs.openTcp {return false}
+    if lhs.externalUnixSockets != rhs.externalUnixSockets {return false}
+    if lhs.terminal != rhs.terminal {return false}
+    if lhs.fileLocks != rhs.fileLocks {return false}
+    if lhs.imagePath != rhs.imagePath {return false}
+    if lhs.workPath != rhs.workPath {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -29,7 +29,36 @@ package nonisolated struct CDTaskCreate: Sendable {
 
   package var bundle: String = String()
 
+  package var io: CDTaskIO {
+    get {_io ?? CDTaskIO()}
+    set {_io = newValue}
+  }
+  /// Returns true if `io` has been explicitly set.
+  package var hasIo: Bool {self._io != nil}
+  /// Clears the value of `io`. Subsequent reads from it will return its default value.
+  package mutating func clearIo() {self._io = nil}
+
   package var pid: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _io: CDTaskIO? = nil
+}
+
+package nonisolated struct CDTaskIO: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var stdin: String = String()
+
+  package var stdout: String = String()
+
+  package var stderr: String = String()
+
+  package var terminal: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -195,7 +224,7 @@ fileprivate nonisolated let _protobuf_package = "containerd.events"
 
 nonisolated extension CDTaskCreate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TaskCreate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}bundle\0\u{2}\u{4}pid\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}bundle\0\u{2}\u{2}io\0\u{2}\u{2}pid\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -205,6 +234,7 @@ nonisolated extension CDTaskCreate: SwiftProtobuf.Message, SwiftProtobuf._Messag
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.bundle) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._io) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.pid) }()
       default: break
       }
@@ -212,12 +242,19 @@ nonisolated extension CDTaskCreate: SwiftProtobuf.Message, SwiftProtobuf._Messag
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.containerID.isEmpty {
       try visitor.visitSingularStringField(value: self.containerID, fieldNumber: 1)
     }
     if !self.bundle.isEmpty {
       try visitor.visitSingularStringField(value: self.bundle, fieldNumber: 2)
     }
+    try { if let v = self._io {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     if self.pid != 0 {
       try visitor.visitSingularUInt32Field(value: self.pid, fieldNumber: 6)
     }
@@ -227,7 +264,53 @@ nonisolated extension CDTaskCreate: SwiftProtobuf.Message, SwiftProtobuf._Messag
   package static func ==(lhs: CDTaskCreate, rhs: CDTaskCreate) -> Bool {
     if lhs.containerID != rhs.containerID {return false}
     if lhs.bundle != rhs.bundle {return false}
+    if lhs._io != rhs._io {return false}
     if lhs.pid != rhs.pid {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension CDTaskIO: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TaskIO"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stdin\0\u{1}stdout\0\u{1}stderr\0\u{1}terminal\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.stdin) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.stdout) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.stderr) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.terminal) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.stdin.isEmpty {
+      try visitor.visitSingularStringField(value: self.stdin, fieldNumber: 1)
+    }
+    if !self.stdout.isEmpty {
+      try visitor.visitSingularStringField(value: self.stdout, fieldNumber: 2)
+    }
+    if !self.stderr.isEmpty {
+      try visitor.visitSingularStringField(value: self.stderr, fieldNumber: 3)
+    }
+    if self.terminal != false {
+      try visitor.visitSingularBoolField(value: self.terminal, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CDTaskIO, rhs: CDTaskIO) -> Bool {
+    if lhs.stdin != rhs.stdin {return false}
+    if lhs.stdout != rhs.stdout {return false}
+    if lhs.stderr != rhs.stderr {return false}
+    if lhs.terminal != rhs.terminal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

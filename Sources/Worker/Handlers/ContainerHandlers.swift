@@ -29,17 +29,40 @@ extension ContainerDescription {
       case .short(let short): SpecBuilder.spec(short, container: id, namespace: server.options.namespace)
       }
     let new = NewContainer(
-      id: id, spec: spec.encoded, terminal: spec["process"]?["terminal"]?.bool ?? false, labels: labels,
-      runtime: runtime?.name ?? server.options.runtime, runtimeOptions: runtime?.options.map(RuncOptions.init)
-    )
+      id: id, spec: spec.encoded, labels: labels, shim: try shim(byDefault: server.options.runtime))
     return try await translating(container: id) { () async throws(RuntimeError) in
       try await server.runtime.create(new)
     }
   }
 }
 
+extension ContainerDescription {
+  private func shim(byDefault name: String) throws(ProtocolError) -> ShimChoice {
+    let name = runtime?.name ?? name
+    switch runtime?.options {
+    case nil: return ShimChoice(name: name, options: nil)
+    case .runc(let options) where RuntimeChoice.takesRuncOptions(name):
+      return ShimChoice(name: name, options: .runc(RuncOptions(options)))
+    case .generic(let options) where !RuntimeChoice.takesRuncOptions(name):
+      return ShimChoice(name: name, options: .generic(GenericOptions(options)))
+    default:
+      throw ProtocolError(
+        .invalidArgument, "these are no options of \(name)", argument: "runtime.options")
+    }
+  }
+}
+
+extension GenericOptions {
+  fileprivate init(_ options: RuntimeChoice.Generic) {
+    self.init()
+    typeURL = options.typeURL
+    configPath = options.configPath
+    configBody = options.configBody
+  }
+}
+
 extension RuncOptions {
-  init(_ options: RuntimeChoice.Options) {
+  fileprivate init(_ options: RuntimeChoice.Runc) {
     self.init()
     binaryName = options.binaryName
     root = options.root
@@ -63,25 +86,19 @@ extension ContainerInspect: HandledCommand {
     }
     var members = metadata.json
     members["bundle"] = .string(container.bundle)
-    members["spec"] = parse(metadata.spec)
-    members["task"] = container.task.map { describe($0) } ?? .null
+    members["spec"] = SpecReader.parse(metadata.spec) ?? .null
+    members["task"] = container.task.map { describe($0, container) } ?? .null
     members["processes"] = .array(
-      container.processes.sorted { ($0.exec ?? "") < ($1.exec ?? "") }.map { describe($0) })
+      container.processes.sorted { ($0.exec ?? "") < ($1.exec ?? "") }.map { describe($0, container) })
     return .object(members)
   }
 
-  private func parse(_ spec: [UInt8]) -> JSONValue {
-    spec.withUnsafeBytes { bytes in
-      do throws(ProtocolError) { return try JSONParser.parse(bytes) } catch { return .null }
-    }
-  }
-
   @Loop
-  private func describe(_ process: ContainerProcess) -> JSONValue {
+  private func describe(_ process: ContainerProcess, _ container: Container) -> JSONValue {
     var members: [String: JSONValue] = [
       "process": .string(process.name.description), "pid": .int(Int64(process.pid)),
-      "status": .string(process.statusName), "terminal": .bool(process.fifos.terminal),
-      "stdin": .bool(process.stdin != nil),
+      "status": .string(process.statusName(isPaused: container.isPaused)),
+      "terminal": .bool(process.fifos.terminal), "stdin": .bool(!process.fifos.stdin.isEmpty),
     ]
     if let exit = process.life.exit { members.merge(exit.json) { _, new in new } }
     return .object(members)
@@ -90,9 +107,9 @@ extension ContainerInspect: HandledCommand {
 
 extension ContainerProcess {
   /// As containerd names it, from what is known here.
-  var statusName: String {
+  func statusName(isPaused: Bool) -> String {
     if life.exit != nil { return "stopped" }
-    return life.phase < .started ? "created" : "running"
+    return life.phase < .started ? "created" : isPaused ? "paused" : "running"
   }
 }
 

@@ -3,8 +3,9 @@ internal import Protocol
 internal import Runtime
 
 extension StdioArguments {
-  var startOptions: ContainerRuntime.StartOptions {
-    ContainerRuntime.StartOptions(stdin: stdin, terminalSize: size.map { ($0.columns, $0.rows) })
+  func options(checkpoint: String? = nil) -> ContainerRuntime.StartOptions {
+    ContainerRuntime.StartOptions(
+      stdin: stdin, size: size.map { WindowSize(columns: $0.columns, rows: $0.rows) }, checkpoint: checkpoint)
   }
 
   /// Attaches the connection before the process runs.
@@ -13,32 +14,6 @@ extension StdioArguments {
     guard let attach else { return }
     // A new process has no reader yet, so nothing stands against it.
     _ = try? process.attach(attach, to: connection)
-  }
-}
-
-extension TaskStart: HandledCommand {
-  var route: Route { .container(container) }
-  var starts: (container: String, process: ProcessName)? { (container, .initial) }
-
-  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    let process = try await translating(container: container) { () async throws(RuntimeError) in
-      try await context.server.runtime.start(container, stdio.startOptions) {
-        stdio.attach($0, to: context.connection)
-      }
-    }
-    context.ticket.afterReplying { process.announce() }
-    return ["container": .string(container), "process": "init", "pid": .int(Int64(process.pid))]
-  }
-}
-
-extension TaskDelete: HandledCommand {
-  var route: Route { .container(container) }
-
-  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    let exit = try await translating(container: container) { () async throws(RuntimeError) in
-      try await context.server.runtime.deleteTask(container, force: force)
-    }
-    return .object(exit.json)
   }
 }
 
@@ -53,7 +28,7 @@ extension ProcessExec: HandledCommand {
       let spec = self.spec(for: try await runtime.load(container))
       return try await runtime.exec(
         container, exec: process, spec: spec.encoded, terminal: spec["terminal"]?.bool ?? false,
-        stdio.startOptions
+        stdio.options()
       ) {
         stdio.attach($0, to: context.connection)
         if onDisconnect == .kill { context.connection.own($0) }
@@ -69,10 +44,7 @@ extension ProcessExec: HandledCommand {
     switch source {
     case .spec(let members): return .object(members)
     case .short(let short):
-      let spec = container.spec.withUnsafeBytes { bytes -> JSONValue? in
-        do throws(ProtocolError) { return try JSONParser.parse(bytes) } catch { return nil }
-      }
-      return SpecBuilder.exec(short, in: spec)
+      return SpecBuilder.exec(short, in: container.metadata.flatMap { SpecReader.parse($0.spec) })
     }
   }
 }
@@ -83,6 +55,19 @@ extension ProcessKill: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     try await translating(container: container, process: process) { () async throws(RuntimeError) in
       try await context.server.runtime.kill(container, exec: process.exec, signal: signal, all: all)
+    }
+    return [:]
+  }
+}
+
+extension ProcessResize: HandledCommand {
+  // Behind a start that came before, and beside what may hold up the container's lane.
+  var route: Route { .stdio(container, process) }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    try await translating(container: container, process: process) { () async throws(RuntimeError) in
+      try await context.server.runtime.resize(
+        container, exec: process.exec, WindowSize(columns: size.columns, rows: size.rows))
     }
     return [:]
   }

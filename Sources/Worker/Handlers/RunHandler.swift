@@ -34,7 +34,7 @@ extension Run: HandledCommand {
   private func runTask(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Outcome {
     let connection = context.connection
     let process = try await translating(container: id) { () async throws(RuntimeError) in
-      try await context.server.runtime.start(id, stdio.startOptions) { process in
+      try await context.server.runtime.start(id, stdio.options()) { process in
         _ = try? process.attach(stdio.attach ?? Attachment(), to: connection)
         if onDisconnect == .kill { connection.own(process) }
       }

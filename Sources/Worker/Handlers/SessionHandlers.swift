@@ -57,7 +57,7 @@ extension WorkerStatus: HandledCommand {
       "rpc_in_flight": .int(runtime.containerd.liveCalls),
       "events": [
         "epoch": .string(server.events.epoch), "last": .int(Int(server.events.last)),
-        "received": .int(runtime.eventsReceived),
+        "received": .int(runtime.eventsReceived), "ignored": .int(runtime.eventsIgnored),
       ],
       "bytes": ["waiting": .int(server.bytesWaiting)],
       "containers": .int(runtime.containers.count),

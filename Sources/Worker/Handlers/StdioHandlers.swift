@@ -45,7 +45,11 @@ private func findStdin(_ container: String, _ name: ProcessName, _ context: Comm
   async throws(ProtocolError)
   -> StdinWriter
 {
-  if let stdin = try await find(container, name, context).stdin { return stdin }
+  let process = try await find(container, name, context)
+  try await translating(container: container, process: name) { () async throws(RuntimeError) in
+    try await context.server.runtime.openStdin(of: process)
+  }
+  if let stdin = process.stdin { return stdin }
   throw ProtocolError(
     .wrongState, "the process was started without stdin", container: container, process: name.description)
 }
@@ -54,7 +58,11 @@ extension StdioAttach: HandledCommand {
   var route: Route { .stdio(container, process) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    try await find(container, process, context).attach(attachment, to: context.connection)
+    let process = try await find(container, process, context)
+    try await translating(container: container, process: self.process) { () async throws(RuntimeError) in
+      try await context.server.runtime.openOutputs(of: process)
+    }
+    return try process.attach(attachment, to: context.connection)
   }
 }
 

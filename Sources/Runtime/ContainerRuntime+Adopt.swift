@@ -1,0 +1,90 @@
+internal import ContainerdAPI
+internal import FIFOIO
+internal import Logging
+internal import SwiftProtobuf
+
+/// Tasks and execs that run already, an earlier worker's or another client's.
+extension ContainerRuntime {
+  /// Takes over the task of a container, if it has one, and the execs that run in it.
+  func adoptTask(of container: Container) async throws(RuntimeError) {
+    guard let found = try await get(container.id, exec: nil), container.task == nil else { return }
+    let process = adopt(found, exec: nil, in: container)
+    container.began(process)
+    container.isPaused = found.status == .paused
+    settleAdopted(process, found)
+    if found.status == .stopped { return }
+    // There is no list of execs; those that run are found by their pids, ended ones are not.
+    for exec in try await processes(of: container.id).compactMap(\.exec) where container.execs[exec] == nil {
+      guard let found = try await get(container.id, exec: exec), container.execs[exec] == nil else {
+        continue
+      }
+      let process = adopt(found, exec: exec, in: container)
+      container.execs[exec] = process
+      settleAdopted(process, found)
+    }
+  }
+
+  private func adopt(_ found: CDProcess, exec: String?, in container: Container) -> ContainerProcess {
+    let fifos = FIFOSet(found)
+    guard !fifos.paths.isEmpty, fifos.paths.allSatisfy({ $0.hasPrefix(bundles + "/") }) else {
+      return ContainerProcess(container: container.id, exec: exec, foreign: fifos, host: self)
+    }
+    do throws(SystemError) {
+      return try ContainerProcess(container: container.id, exec: exec, own: fifos, host: self)
+    } catch {
+      // Without its stdio it is still a process, which must not be orphaned by deleting its container.
+      log.warning("cannot attach", metadata: ["container": "\(container.id)", "error": "\(error)"])
+      return ContainerProcess(container: container.id, exec: exec, foreign: FIFOSet.none, host: self)
+    }
+  }
+
+  private func settleAdopted(_ process: ContainerProcess, _ found: CDProcess) {
+    process.adopted(pid: found.pid, running: found.status != .created)
+    if found.status == .stopped { stopped(process, found) }
+  }
+
+  // MARK: - Another client's stdio, once somebody asks for it
+
+  /// Opens the outputs of a process that this worker did not start.
+  package func openOutputs(of process: ContainerProcess) async throws(RuntimeError) {
+    if process.isOwn || !process.isRunning { return }
+    try await learnFIFOs(of: process)
+    do throws(SystemError) {
+      try process.openOutputs()
+    } catch {
+      throw RuntimeError(.io, error.description)
+    }
+  }
+
+  package func openStdin(of process: ContainerProcess) async throws(RuntimeError) {
+    if process.isOwn || !process.isRunning { return }
+    try await learnFIFOs(of: process)
+    process.openStdin()
+  }
+
+  func learnFIFOs(of process: ContainerProcess) async throws(RuntimeError) {
+    if process.fifosAreKnown { return }
+    if let found = try await get(process.container, exec: process.exec) { process.learn(FIFOSet(found)) }
+  }
+}
+
+extension FIFOSet {
+  static let none = FIFOSet(stdin: "", stdout: "", stderr: "", terminal: false)
+
+  /// What containerd says of a process's stdio. Where it is no FIFO but a `file://` or a `binary://`, there is nothing
+  /// to read.
+  init(_ process: CDProcess) {
+    self.init(
+      stdin: FIFOSet.path(process.stdin), stdout: FIFOSet.path(process.stdout),
+      stderr: FIFOSet.path(process.stderr),
+      terminal: process.terminal)
+  }
+
+  init(_ io: CDTaskIO) {
+    self.init(
+      stdin: FIFOSet.path(io.stdin), stdout: FIFOSet.path(io.stdout), stderr: FIFOSet.path(io.stderr),
+      terminal: io.terminal)
+  }
+
+  private static func path(_ name: String) -> String { name.hasPrefix("/") ? name : "" }
+}

@@ -1,0 +1,161 @@
+internal import ContainerdAPI
+internal import FIFOIO
+internal import Logging
+internal import SwiftProtobuf
+
+/// What containerd's events tell, of our own processes and of other clients'. Nothing here waits for anybody.
+extension ContainerRuntime {
+  func handle(_ envelope: CDEnvelope) {
+    let event = envelope.event
+    let known =
+      switch envelope.topic {
+      case "/tasks/create": event.decode(CDTaskCreate.self).map { created($0) }
+      case "/tasks/start": event.decode(CDTaskStart.self).map { started($0) }
+      case "/tasks/exec-added": event.decode(CDTaskExecAdded.self).map { added($0) }
+      case "/tasks/exec-started": event.decode(CDTaskExecStarted.self).map { started($0) }
+      case "/tasks/exit": event.decode(CDTaskExit.self).map { exited($0) }
+      case "/tasks/delete": event.decode(CDTaskDelete.self).map { deleted($0) }
+      case "/tasks/oom": event.decode(CDTaskOOM.self).map { ranOutOfMemory($0.containerID) }
+      case "/tasks/paused": event.decode(CDTaskPaused.self).map { paused($0.containerID, true) }
+      case "/tasks/resumed": event.decode(CDTaskResumed.self).map { paused($0.containerID, false) }
+      case "/tasks/checkpointed": event.decode(CDTaskCheckpointed.self).map { checkpointed($0.containerID) }
+      default: nil as Bool?
+      }
+    if known != true {
+      eventsIgnored += 1
+      log.debug("event without effect", metadata: ["topic": "\(envelope.topic)"])
+    }
+  }
+
+  // MARK: - Tasks and execs that are begun
+  // Our own are told from our own calls, which know more and are in order: here they are known already.
+
+  private func created(_ event: CDTaskCreate) -> Bool {
+    let id = event.containerID
+    if containers[id]?.task != nil || recent.holds(id, exec: nil, pid: event.pid) { return false }
+    discover(
+      ContainerProcess(container: id, exec: nil, foreign: FIFOSet(event.io), host: self), pid: event.pid)
+    return true
+  }
+
+  private func started(_ event: CDTaskStart) -> Bool {
+    let id = event.containerID
+    if let task = containers[id]?.task { return begin(task, event.pid) }
+    if recent.holds(id, exec: nil, pid: event.pid) { return false }
+    let task = ContainerProcess(container: id, exec: nil, foreign: nil, host: self)
+    discover(task, pid: event.pid)
+    return begin(task, event.pid)
+  }
+
+  private func added(_ event: CDTaskExecAdded) -> Bool {
+    let (id, exec) = (event.containerID, event.execID)
+    if let known = containers[id]?.execs[exec], !known.isDeleted { return false }
+    if recent.holds(id, exec: exec, pid: nil) { return false }
+    discover(ContainerProcess(container: id, exec: exec, foreign: nil, host: self), pid: 0)
+    return true
+  }
+
+  private func started(_ event: CDTaskExecStarted) -> Bool {
+    let (id, exec) = (event.containerID, event.execID)
+    if let known = containers[id]?.execs[exec], !known.isDeleted { return begin(known, event.pid) }
+    if recent.holds(id, exec: exec, pid: event.pid) { return false }
+    let process = ContainerProcess(container: id, exec: exec, foreign: nil, host: self)
+    discover(process, pid: 0)
+    return begin(process, event.pid)
+  }
+
+  /// Another client's process that was not known.
+  private func discover(_ process: ContainerProcess, pid: UInt32) {
+    let id = process.container
+    let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
+    containers[id] = container
+    if let exec = process.exec { container.execs[exec] = process } else { container.began(process) }
+    process.setPID(pid)
+    process.added()
+    process.announce()
+  }
+
+  private func begin(_ process: ContainerProcess, _ pid: UInt32) -> Bool {
+    if process.isOwn || process.life.phase >= .started { return false }
+    process.started(pid: pid)
+    if let size = process.pendingSize { Task { @Loop in await self.resizeQuietly(process, size) } }
+    return true
+  }
+
+  // MARK: - Ends
+
+  private func exited(_ event: CDTaskExit) -> Bool {
+    guard let container = containers[event.containerID] else { return false }
+    let exec = event.id == event.containerID ? nil : event.id
+    guard let process = container.process(exec), process.isRunning, isSameGeneration(process, event.pid)
+    else {
+      return false
+    }
+    end(
+      process, in: container,
+      ExitStatus(code: event.exitStatus, exitedAt: Timestamp(event.exitedAt), source: .event))
+    if exec == nil { endOrphans(of: container) }
+    return true
+  }
+
+  /// The task is gone: by another client's hand, or with its shim.
+  private func deleted(_ event: CDTaskDelete) -> Bool {
+    guard let container = containers[event.containerID], let task = container.task else { return false }
+    guard event.id.isEmpty || event.id == event.containerID, isSameGeneration(task, event.pid) else {
+      return false
+    }
+    // Our own calls tell their own outcome.
+    if task.isBeingDeleted || task.isOwn && task.life.phase < .started { return false }
+    end(
+      task, in: container,
+      ExitStatus(code: event.exitStatus, exitedAt: Timestamp(event.exitedAt), source: .event))
+    for exec in container.execs.values {
+      exec.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
+    }
+    Task { @Loop in
+      await task.waitForClose()
+      if container.task === task, let exit = task.life.exit { removeTask(of: container, exit) }
+    }
+    return true
+  }
+
+  /// An exit of an earlier task of the same id must not end the new one. Pid 0 (a dead shim) says nothing, and before
+  /// Start has answered no pid is known of an exec.
+  private func isSameGeneration(_ process: ContainerProcess, _ pid: UInt32) -> Bool {
+    if process.exec == nil, process.life.phase == .new { return false }
+    return pid == 0 || process.pid == 0 || process.pid == pid
+  }
+
+  /// Execs end with their container; some versions never tell, and a killed shim cannot.
+  private func endOrphans(of container: Container) {
+    let execs = container.execs.values.filter { $0.isRunning }
+    if execs.isEmpty { return }
+    Task { @Loop in
+      await Loop.sleep(.seconds(2))
+      for exec in execs where exec.isRunning { await settle(exec) }
+    }
+  }
+
+  // MARK: - The rest
+
+  private func ranOutOfMemory(_ id: String) -> Bool {
+    containers[id]?.outOfMemory = true
+    tell(.taskOutOfMemory(id))
+    return true
+  }
+
+  func paused(_ id: String, _ isPaused: Bool) -> Bool {
+    if let container = containers[id] {
+      if container.isPaused == isPaused { return false }
+      container.isPaused = isPaused
+    }
+    tell(isPaused ? .taskPaused(id) : .taskResumed(id))
+    return true
+  }
+
+  /// Ours are told when they are done; containerd itself only tells of those in its content store.
+  private func checkpointed(_ id: String) -> Bool {
+    tell(.taskCheckpointed(id))
+    return true
+  }
+}
