@@ -177,7 +177,7 @@ package final class ContainerProcess {
     cancelDrainTimer()
     stdin?.end()
     for (_, reader) in readers where reader.end == nil { reader.abandon(end) }
-    if isOwn { fifos.remove() }
+    if isOwn, !host.keepsBundles { fifos.remove() }
     life.deleted()
     resume(&exitWaiters)
     resume(&closeWaiters)
@@ -277,6 +277,8 @@ package final class ContainerProcess {
 /// What a process needs of the runtime that holds it.
 @Loop
 protocol ProcessHost: AnyObject {
+  /// FIFOs stay when their process is over.
+  var keepsBundles: Bool { get }
   func tell(_ event: LifecycleEvent)
   func stdinBroke(_ process: ContainerProcess)
   func closeIO(of process: ContainerProcess) async

@@ -29,7 +29,7 @@ package final class ContainerRuntime {
   package internal(set) var eventsIgnored = 0
   let bundles: String
   let log: Logger
-  private let keepsBundles: Bool
+  let keepsBundles: Bool
   let readSpec: @Sendable ([UInt8]) -> SpecFacts
   var recent = RecentProcesses()
   var samples: [String: CPUSample] = [:]

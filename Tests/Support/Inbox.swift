@@ -9,12 +9,20 @@ final class Inbox: Sendable {
     let continuation: CheckedContinuation<JSON, any Error>
   }
 
+  private struct OutputWaiter: Sendable {
+    let id: Int
+    let key: String
+    let count: Int
+    let continuation: CheckedContinuation<[UInt8], any Error>
+  }
+
   private struct State: Sendable {
     var lines: [JSON] = []
     var history: [JSON] = []
     var waiters: [Waiter] = []
     var output: [String: [UInt8]] = [:]
     var broken: [String: String] = [:]
+    var outputWaiters: [OutputWaiter] = []
     var over = false
     var endWaiters: [Int: CheckedContinuation<Void, any Error>] = [:]
     var last = 0
@@ -70,12 +78,40 @@ final class Inbox: Sendable {
     let bytes =
       json["text"].string.map { Array($0.utf8) }
       ?? Array(Data(base64Encoded: json["base64"].string ?? "") ?? Data())
-    state.with { state in
+    let (waiters, output) = state.with { state -> ([OutputWaiter], [UInt8]) in
       let expected = state.output[key]?.count ?? 0
       if json["offset"].int != expected {
         state.broken[key] = "offset \(json["offset"]) after \(expected) bytes"
       }
       state.output[key, default: []] += bytes
+      let count = expected + bytes.count
+      let isServed = { (waiter: OutputWaiter) in waiter.key == key && waiter.count <= count }
+      let served = state.outputWaiters.filter(isServed)
+      if served.isEmpty { return ([], []) }
+      state.outputWaiters.removeAll(where: isServed)
+      return (served, state.output[key] ?? [])
+    }
+    for waiter in waiters { waiter.continuation.resume(returning: output) }
+  }
+
+  /// The output of a stream once there are so many bytes of it.
+  func output(_ key: String, atLeast count: Int, seconds: Double) async throws -> [UInt8] {
+    try await withCheckedThrowingContinuation { continuation in
+      let (output, id) = state.with { state -> ([UInt8]?, Int) in
+        if let output = state.output[key], output.count >= count { return (output, 0) }
+        state.last += 1
+        state.outputWaiters.append(
+          OutputWaiter(id: state.last, key: key, count: count, continuation: continuation))
+        return (nil, state.last)
+      }
+      if let output { return continuation.resume(returning: output) }
+      DispatchQueue.global().asyncAfter(deadline: .now() + seconds) {
+        let waiter = self.state.with { state in
+          state.outputWaiters.firstIndex { $0.id == id }.map { state.outputWaiters.remove(at: $0) }
+        }
+        waiter?.continuation.resume(
+          throwing: TestFailure("no \(count) bytes of \(key) in time; \(self.recent())"))
+      }
     }
   }
 

@@ -118,6 +118,26 @@ package final class LineClient: Sendable {
     try inbox.output("\(container)/\(process)/\(stream)")
   }
 
+  /// Waits until so much output of a stream has come, and returns what there is of it then.
+  package func output(
+    of container: String, _ process: String = "init", _ stream: String = "stdout", atLeast count: Int,
+    seconds: Double = 60
+  ) async throws -> [UInt8] {
+    try await inbox.output("\(container)/\(process)/\(stream)", atLeast: count, seconds: seconds)
+  }
+
+  /// Waits until the output of a stream has a text in it.
+  package func text(
+    _ text: String, of container: String, _ process: String = "init", _ stream: String = "stdout"
+  ) async throws {
+    var count = 1
+    while true {
+      let output = try await output(of: container, process, stream, atLeast: count)
+      if String(decoding: output, as: UTF8.self).contains(text) { return }
+      count = output.count + 1
+    }
+  }
+
   /// Names of the events of a process in the order in which they came, stdio left out.
   package func history() -> [JSON] { inbox.history() }
 }

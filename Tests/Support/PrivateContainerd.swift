@@ -74,8 +74,15 @@ package final class PrivateContainerd: Sendable {
 
   /// The command lines of the shims that are its own.
   package func shims(of namespace: String) -> [String] {
-    ProcessList.commandLines().filter {
-      $0.contains("containerd-shim") && $0.contains("\(directory)/") && $0.contains(namespace)
+    shimPIDs(of: namespace).map(ProcessList.commandLine)
+  }
+
+  /// The shim of a container, or of all of a namespace.
+  package func shimPIDs(of namespace: String, container: String? = nil) -> [pid_t] {
+    ProcessList.pids().filter { pid in
+      let line = ProcessList.commandLine(of: pid)
+      return line.contains("containerd-shim") && line.contains("\(directory)/") && line.contains(namespace)
+        && (container.map { line.contains("-id \($0) ") } ?? true)
     }
   }
 }
@@ -88,13 +95,16 @@ package struct TestFailure: Error, CustomStringConvertible {
 
 /// /proc, as far as tests look at it.
 package enum ProcessList {
-  package static func commandLines() -> [String] {
-    let entries = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-    return entries.filter { Int($0) != nil }.compactMap { pid in
-      FileManager.default.contents(atPath: "/proc/\(pid)/cmdline").map {
-        String(decoding: $0.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
-      }
-    }
+  package static func commandLines() -> [String] { pids().map(commandLine) }
+
+  package static func pids() -> [pid_t] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }
+  }
+
+  /// Empty for one that is gone.
+  package static func commandLine(of pid: pid_t) -> String {
+    let bytes = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()
+    return String(decoding: bytes.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
   }
 
   /// What the descriptors of a process point to.

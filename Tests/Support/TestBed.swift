@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Glibc
 
 /// A worker on the shared containerd, with a client.
 package struct TestBed: Sendable {
@@ -25,6 +26,16 @@ package struct TestBed: Sendable {
       "container.create",
       ["container": .string(id), "rootfs": .string(rootfs), "args": JSON(args), "terminal": .bool(terminal)])
     try await client.call("task.start", ["container": .string(id), "stdin": .bool(stdin), "attach": [:]])
+  }
+
+  /// Waits until a container runs a program of this name, of which nothing else tells.
+  package func untilRunning(_ id: String, _ program: String) async throws {
+    while true {
+      let listed =
+        try await client.call("task.processes", ["container": .string(id)])["processes"].array ?? []
+      let pids = listed.compactMap { $0["pid"].int }
+      if pids.contains(where: { ProcessList.commandLine(of: pid_t($0)).hasPrefix(program) }) { return }
+    }
   }
 
   /// Ends a container and everything of it.
