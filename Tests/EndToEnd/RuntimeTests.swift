@@ -25,13 +25,16 @@ struct RuntimeTests {
     let root = try Sandbox.newDirectory("root")
     let create: JSON = [
       "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"], "user": "1000:1000",
-      "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(program), "root": JSON(root)]],
+      "runtime": [
+        "name": "io.containerd.runc.v2", "options": ["binary_name": JSON(program), "root": JSON(root)],
+      ],
     ]
     try await bed.client.call("container.create", create)
     #expect(await bed.worker.terminate() == .exited(0))
     // Another worker knows the container only from containerd.
     let next = try await WorkerProcess.start(
-      containerd: bed.containerd.address, stateDirectory: bed.worker.stateDirectory, namespace: bed.worker.namespace)
+      containerd: bed.containerd.address, stateDirectory: bed.worker.stateDirectory,
+      namespace: bed.worker.namespace)
     let client = try next.connect()
     try await client.call("task.start", ["container": "c1"])
     #expect(marks(mark).contains(" create "))
@@ -56,7 +59,9 @@ struct RuntimeTests {
     try await bed.client.call(
       "container.create",
       create.merging([
-        "runtime": ["name": "io.containerd.nosuch.v1", "options": ["type_url": "x.Options", "config_body": "a = 1"]]
+        "runtime": [
+          "name": "io.containerd.nosuch.v1", "options": ["type_url": "x.Options", "config_body": "a = 1"],
+        ]
       ]))
     let error = try await bed.client.error("task.start", ["container": "c1"])
     #expect(error["code"] == "start_failed")
@@ -97,7 +102,9 @@ struct RuntimeTests {
           ["destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]],
         ],
         "linux": [
-          "namespaces": [["type": "pid"], ["type": "mount"], ["type": "user"], ["type": "ipc"], ["type": "uts"]],
+          "namespaces": [
+            ["type": "pid"], ["type": "mount"], ["type": "user"], ["type": "ipc"], ["type": "uts"],
+          ],
           "uidMappings": mapping, "gidMappings": mapping,
         ],
       ]
@@ -114,7 +121,9 @@ struct RuntimeTests {
     let bed = try await TestBed.start()
     let bundle = try #require(
       try await bed.client.call(
-        "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])["bundle"].string)
+        "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])[
+          "bundle"
+        ].string)
     try await bed.client.call("task.start", ["container": "c1"])
     let files = FileManager.default
     #expect(try Set(files.contentsOfDirectory(atPath: bundle)) == ["init-stdout", "init-stderr"])
@@ -131,7 +140,8 @@ struct RuntimeTests {
     try await bed.startContainer("c1", ["sleep", "1000"])
     let bundle = "\(bed.worker.stateDirectory)/bundles/c1"
     try await bed.remove("c1")
-    #expect(try Set(FileManager.default.contentsOfDirectory(atPath: bundle)) == ["init-stdout", "init-stderr"])
+    #expect(
+      try Set(FileManager.default.contentsOfDirectory(atPath: bundle)) == ["init-stdout", "init-stderr"])
     try FileManager.default.removeItem(atPath: bundle)
     try await bed.finish()
   }

@@ -107,6 +107,17 @@ package enum ProcessList {
     return String(decoding: bytes.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
   }
 
+  /// Returns when a process has ended and been waited for.
+  package static func untilGone(_ pid: pid_t, seconds: Double = 20) async throws {
+    try await offPool {
+      let end = Date(timeIntervalSinceNow: seconds)
+      while kill(pid, 0) == 0 {
+        if Date() > end { throw TestFailure("\(pid) does not end") }
+        usleep(5000)
+      }
+    }
+  }
+
   /// What the descriptors of a process point to.
   package static func descriptors(of pid: pid_t) -> [String] {
     let directory = "/proc/\(pid)/fd"
