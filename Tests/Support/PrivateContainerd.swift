@@ -33,16 +33,31 @@ package final class PrivateContainerd: Sendable {
   package func start() async throws {
     let log = Descriptor(
       open("\(directory)/containerd.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
-    let path =
-      ProcessInfo.processInfo.environment["CONTAINERD_BIN"].map { $0 + "/containerd" }
-      ?? "/usr/bin/containerd"
-    let child = try ChildProcess(path, ["--config", "\(directory)/config.toml"], output: log, error: log)
+    guard let program = Self.program("containerd") else { throw TestFailure("no containerd in \(Self.path)") }
+    // The shim, runc and criu are looked for there, too.
+    let child = try ChildProcess(
+      program, ["--config", "\(directory)/config.toml"],
+      environment: ["PATH": Self.path.joined(separator: ":")], output: log, error: log)
     process.with { $0 = child }
     let address = address
     _ = try await offPool {
       try UnixSocket.waitUntilListening(address, seconds: 20) { child.status == nil }
     }
   }
+
+  /// Where it and all that it calls are looked for: first in CONTAINERD_BIN, directories with a colon between them.
+  private static let path: [String] = {
+    let own = ProcessInfo.processInfo.environment["CONTAINERD_BIN"] ?? ""
+    return (own + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(separator: ":").map(
+      String.init)
+  }()
+
+  private static func program(_ name: String) -> String? {
+    path.map { "\($0)/\(name)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+  }
+
+  /// Whether containerd would find a program.
+  package static func finds(_ name: String) -> Bool { program(name) != nil }
 
   /// SIGKILL: shims and containers go on.
   package func kill() async {
