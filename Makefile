@@ -1,5 +1,6 @@
 # make run    does all the set-up and shows a container's life as JSON lines
 # make test   does all the set-up and passes all tests
+# make test-matrix  the same with containerd 1.6, 1.7 and 2 of Debian, one after another
 # make fuzz   fuzzes the parser for FUZZ_SECONDS (60)
 # make bench  measures, where there is Benchmarks/run
 # make setup, build, release, lint, format, protos, clean
@@ -12,7 +13,7 @@ STATIC = $(CURDIR)/.build/static
 export RELEASEFLAGS ?= --static-swift-stdlib -Xlinker -L$(STATIC)
 SOURCES = git ls-files --cached --others --exclude-standard '*.swift' ':!:*.pb.swift'
 
-.PHONY: help setup build release run test lint format protos fuzz bench clean
+.PHONY: help setup build release run test test-matrix lint format protos fuzz bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -32,7 +33,16 @@ run: release
 
 test: setup
 	swift build --build-tests
-	swift test --skip-build --disable-xctest $(TESTARGS)
+	scripts/test $(TESTARGS)
+
+# What the versions cannot differ in is tested by make test.
+test-matrix: setup
+	swift build --build-tests
+	@for version in 1.6 1.7 2; do \
+	  echo "== containerd $$version"; \
+	  directory=$$(scripts/containerd-version $$version .build/containerd-$$version) && \
+	  CONTAINERD_BIN=$$directory scripts/test --filter 'EndToEnd|GRPCTests' $(TESTARGS) || exit 1; \
+	done
 
 lint:
 	@files=$$($(SOURCES)) && swift format lint --strict --parallel $$files

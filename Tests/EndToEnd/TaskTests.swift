@@ -137,7 +137,6 @@ struct TaskTests {
       ])
     #expect(closed["exit_code"] == 137)
     #expect(closed["oom"] == true)
-    _ = try await bed.client.event("task.oom", container: "c1")
     // A killed exec, and then an ordinary kill in the same container.
     try await bed.client.call(
       "container.create",
@@ -151,6 +150,8 @@ struct TaskTests {
     let exec = try await bed.client.event("process.exited", container: "c2", process: "e1")
     #expect(exec["exit_code"] == 137)
     #expect(exec["oom"] == true)
+    // The event may be late, and does not come at all for a task that is deleted before (seen with 1.7).
+    _ = try await bed.client.event("task.oom", container: "c2")
     try await bed.client.call(
       "process.exec", ["container": "c2", "process": "e2", "args": ["sh", "-c", "kill -9 $$"]])
     let killed = try await bed.client.event("process.exited", container: "c2", process: "e2")
