@@ -81,7 +81,12 @@ let package = Package(
       ],
       swiftSettings: settings),
     .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO"], swiftSettings: settings),
-    .testTarget(name: "RuntimeTests", dependencies: ["Runtime"], swiftSettings: settings),
+    .testTarget(
+      name: "RuntimeTests",
+      dependencies: [
+        "ContainerdAPI", "FIFOIO", "GRPC", "Runtime", .product(name: "Logging", package: "swift-log"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ], swiftSettings: settings),
     // The worker as a program against a real containerd; it depends on Worker so that the program is built.
     .testTarget(name: "EndToEnd", dependencies: ["TestSupport", "Worker"], swiftSettings: settings),
   ]

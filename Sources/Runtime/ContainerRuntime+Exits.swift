@@ -41,6 +41,24 @@ extension ContainerRuntime {
     }
   }
 
+  /// How long a task that has ended may stay before it is looked for: its shim may have gone without having told of
+  /// a deletion by another client (seen with containerd 2.1).
+  static let patienceWithEnded = Duration.seconds(5)
+
+  /// Forgets a task that has ended and that containerd has no more.
+  func removeIfGone(_ task: ContainerProcess) async {
+    guard let container = containers[task.container], container.task === task, !task.isBeingDeleted,
+      let exit = task.life.exit
+    else { return }
+    do throws(RuntimeError) {
+      if try await get(container.id, exec: nil) != nil { return }
+    } catch {
+      // Whoever wants something of it next will see.
+      return
+    }
+    if container.task === task, !task.isBeingDeleted { removeTask(of: container, exit) }
+  }
+
   /// Asks containerd what became of a process: a status that it still has, or a loss where it knows nothing of it.
   func settle(_ process: ContainerProcess) async {
     do throws(RuntimeError) {

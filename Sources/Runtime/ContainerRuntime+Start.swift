@@ -26,6 +26,7 @@ extension ContainerRuntime {
     _ id: String, _ options: StartOptions, attach: @Loop (ContainerProcess) -> Void
   ) async throws(RuntimeError) -> ContainerProcess {
     let container = try await load(id)
+    if let last = container.task, !last.isRunning { await removeIfGone(last) }
     if container.task != nil { throw RuntimeError(.alreadyExists, "container \(id) has a task") }
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
     try checkCheckpoint(options.checkpoint, for: container)

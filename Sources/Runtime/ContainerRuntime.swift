@@ -125,6 +125,7 @@ package final class ContainerRuntime {
   /// Container.Delete. containerd itself would delete the metadata under a running task and orphan its shim.
   package func delete(_ id: String, force: Bool) async throws(RuntimeError) {
     let container = try await load(id)
+    if let last = container.task, !force, !last.isRunning { await removeIfGone(last) }
     if container.task != nil {
       guard force else { throw RuntimeError(.wrongState, "container \(id) has a task") }
       do throws(RuntimeError) {
@@ -215,8 +216,12 @@ extension ContainerRuntime: ProcessHost {
   }
 
   func processClosed(_ process: ContainerProcess) {
-    guard process.exec != nil else { return }
-    if process.isOwn {
+    if process.exec == nil {
+      Task { @Loop in
+        await Loop.sleep(ContainerRuntime.patienceWithEnded)
+        await self.removeIfGone(process)
+      }
+    } else if process.isOwn {
       Task { @Loop in await self.removeEnded(process) }
     } else {
       // Whose it is will delete it, and wants its status then.

@@ -16,38 +16,62 @@ enum StatusMapping {
     case .unavailable: .unavailable
     case .deadlineExceeded: .deadlineExceeded
     case .cancelled: .cancelled
-    case .unknown: kind(ofText: status.message, stage: stage)
+    case .unknown: kind(ofText: status.message.lowercased(), stage: stage)
     default: .internalError
     }
   }
 
   private static func kind(ofText text: String, stage: RuntimeError.Stage?) -> RuntimeError.Kind {
-    if saysWrongState(text) { return .wrongState }
-    if text.contains("ttrpc: closed") { return .unavailable }
-    if let stage { return .startFailed(stage: stage, exitCode: exitCode(for: text)) }
-    if text.contains("unable to signal init: invalid argument") { return .invalidArgument }
-    return .internalError
+    if let meaning = meanings.first(where: { $0.fits(text) }) { return meaning.kind }
+    guard let stage else { return .internalError }
+    return .startFailed(stage: stage, exitCode: exitCodes.first { $0.fits(text) }?.kind ?? 128)
   }
 
-  /// "cannot pause a stopped container", "cannot exec in a paused state", "failed to delete task: cannot delete a
-  /// running process": pkg/process/*_state.go of the shim.
-  private static func saysWrongState(_ text: String) -> Bool {
-    let states = [
-      "created state", "stopped state", "paused state", "running state", "deleted state",
-      "a running ", "a stopped ", "a paused ", "a created ", "a deleted ",
-    ]
-    return text.contains("cannot ") && states.contains { text.contains($0) }
-  }
+  /// A text in small letters that has all of `parts` in it and, where there are any, one of `either`.
+  private struct Rule<Kind: Sendable>: Sendable {
+    let kind: Kind
+    let parts: [String]
+    var either: [String] = []
 
-  /// As a shell has it: 127 not found, 126 found and not executable, 128 all else.
-  private static func exitCode(for text: String) -> Int {
-    guard text.contains("exec: ") || text.contains("chdir to cwd") else { return 128 }
-    if text.contains("permission denied") || text.contains("is a directory") { return 126 }
-    if text.contains("executable file not found") || text.contains("no such file or directory")
-      || text.contains("not a directory")
-    {
-      return text.contains("chdir to cwd") ? 126 : 127
+    init(_ kind: Kind, _ parts: String..., either: [String] = []) {
+      self.kind = kind
+      self.parts = parts
+      self.either = either
     }
-    return 128
+
+    func fits(_ text: String) -> Bool {
+      parts.allSatisfy(text.contains) && (either.isEmpty || either.contains(where: text.contains))
+    }
   }
+
+  /// What UNKNOWN means; the first that fits.
+  private static let meanings: [Rule<RuntimeError.Kind>] = [
+    // "cannot pause a stopped container", "cannot exec in a paused state", "failed to delete task: cannot delete a
+    // running process": pkg/process/*_state.go of the shim.
+    Rule(
+      .wrongState, "cannot ",
+      either: ["created", "running", "paused", "stopped", "deleted"].flatMap {
+        [" \($0) state", " a \($0) "]
+      }),
+    // The shim has died.
+    Rule(.unavailable, "ttrpc: closed"),
+    // A signal that the kernel does not have.
+    Rule(.invalidArgument, "unable to signal init: invalid argument"),
+    // Limits that cannot be had: runc's own words for what the cgroup's files refuse.
+    Rule(.invalidArgument, "json: cannot unmarshal"),
+    // The dump cannot be read: found at Start, where no process has been named.
+    Rule(.startFailed(stage: .start, exitCode: 128), "oci runtime restore failed"),
+  ]
+
+  /// The exit code of a start that failed, as a shell has it: 127 not found, 126 found and not executable, 128 all else.
+  private static let exitCodes: [Rule<Int>] = [
+    // The program is fine, its directory is not.
+    Rule(126, "chdir to cwd"),
+    Rule(126, "exec: ", either: ["permission denied", "is a directory"]),
+    Rule(
+      127, "exec: ", either: ["executable file not found", "no such file or directory", "not a directory"]),
+    // crun's words.
+    Rule(126, "open executable", "permission denied"),
+    Rule(127, "executable", "not found in $path"),
+  ]
 }

@@ -82,6 +82,27 @@ struct CheckpointTests {
 
 /// What needs no CRIU to be refused.
 struct CheckpointRefusalTests {
+  /// What is wrong with a dump shows only when containerd starts the process.
+  @Test func aBrokenCheckpointLeavesNothing() async throws {
+    let bed = try await TestBed.start()
+    let image = try Sandbox.newDirectory("image")
+    for file in ["inventory.img", "descriptors.json"] {
+      try "broken".write(toFile: "\(image)/\(file)", atomically: true, encoding: .utf8)
+    }
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])
+    let error = try await bed.client.error(
+      "task.start", ["container": "c1", "checkpoint": JSON(image), "stdin": true, "attach": [:]])
+    #expect(error["code"] == "start_failed")
+    #expect(error["stage"] == "start")
+    #expect(error["exit_code"] == 128)
+    #expect(bed.containerd.shims(of: bed.worker.namespace).isEmpty)
+    // The container is as good as before.
+    try await bed.client.call("task.start", ["container": "c1"])
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   @Test func whatIsNoCheckpointIsRefusedBeforeAnythingRuns() async throws {
     let bed = try await TestBed.start()
     let missing = try Sandbox.newDirectory("image") + "/missing"

@@ -1,0 +1,254 @@
+import ContainerdAPI
+import FIFOIO
+import Foundation
+import Logging
+import SwiftProtobuf
+import Testing
+
+@testable import Runtime
+
+/// Events of containerd in any order, doubled, late and of nobody: what is told of them is always right.
+@Suite(.serialized)
+struct EventOrderTests {
+  init() { LoopThread.start() }
+
+  @Test func aLifeIsToldInItsOrder() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      runtime.handle(.execAdded("c", "e"))
+      runtime.handle(.execStarted("c", "e", 2))
+      runtime.handle(.exited("c", "e", 2, 5))
+      runtime.handle(.exited("c", "c", 1, 0))
+      runtime.handle(.deleted("c", 1, 0))
+      try await told.until("deleted c")
+      #expect(
+        told.names == [
+          "created c", "started c", "added c/e", "started c/e", "exited c/e 5", "closed c/e", "exited c 0",
+          "closed c",
+          "deleted c",
+        ])
+      // Nobody here has asked for this container: nothing of it stays.
+      #expect(runtime.containers.isEmpty)
+    }
+  }
+
+  @Test func anExitBeforeTheStartIsToldAfterIt() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.exited("c", "c", 1, 3))
+      runtime.handle(.started("c", 1))
+      #expect(told.names == ["created c", "started c", "exited c 3", "closed c"])
+    }
+  }
+
+  @Test func doubledEventsAreToldOnce() async throws {
+    try await withRuntime { runtime, told in
+      for _ in 0..<2 { runtime.handle(.created("c", 1)) }
+      for _ in 0..<2 { runtime.handle(.started("c", 1)) }
+      // The shim and containerd, each with a time of its own (moby#46212).
+      runtime.handle(.exited("c", "c", 1, 0))
+      runtime.handle(.exited("c", "c", 1, 255))
+      #expect(told.names == ["created c", "started c", "exited c 0", "closed c"])
+      #expect(runtime.eventsIgnored == 3)
+    }
+  }
+
+  @Test func anExecMayEndAfterItsContainer() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      runtime.handle(.execStarted("c", "e", 2))
+      runtime.handle(.exited("c", "c", 1, 0))
+      runtime.handle(.exited("c", "e", 2, 9))
+      #expect(told.names.suffix(4) == ["exited c 0", "closed c", "exited c/e 9", "closed c/e"])
+    }
+  }
+
+  @Test func anExecIsLostWithItsShim() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      runtime.handle(.execStarted("c", "e", 2))
+      runtime.handle(.exited("c", "c", 1, 137))
+      runtime.handle(.deleted("c", 1, 137))
+      try await told.until("deleted c")
+      #expect(told.names.count { $0.hasPrefix("exited c/e") } == 1)
+      #expect(told.names.contains("exited c/e lost"))
+      #expect(told.names.contains("exited c 137"))
+    }
+  }
+
+  @Test func anEarlierGenerationEndsNobody() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      runtime.handle(.deleted("c", 1, 0))
+      try await told.until("deleted c")
+      let before = told.names.count
+      // Late news of it: shims try again for 15 s.
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      #expect(told.names.count == before)
+      runtime.handle(.created("c", 2))
+      runtime.handle(.started("c", 2))
+      runtime.handle(.exited("c", "c", 1, 7))
+      runtime.handle(.deleted("c", 1, 7))
+      #expect(told.names.suffix(2) == ["created c", "started c"])
+      #expect(runtime.containers["c"]?.task?.isRunning == true)
+    }
+  }
+
+  @Test func whatNobodyKnowsIsIgnored() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.exited("c", "c", 1, 0))
+      runtime.handle(.deleted("c", 1, 0))
+      var garbage = CDEnvelope.exited("c", "c", 1, 0)
+      garbage.event.value = Data([0xFF, 0xFF])
+      runtime.handle(garbage)
+      garbage.event = Google_Protobuf_Any()
+      runtime.handle(garbage)
+      garbage.topic = "/tasks/something-new"
+      runtime.handle(garbage)
+      #expect(told.names.isEmpty)
+      #expect(runtime.eventsIgnored == 5)
+    }
+  }
+
+  /// A seed a round: shuffled, doubled and dropped events of a life with two execs.
+  @Test func whateverComesEachIsToldOnceAndInOrder() async throws {
+    for seed in 1...300 as ClosedRange<UInt64> {
+      var random = Random(state: seed)
+      try await withRuntime { runtime, told in
+        var events: [CDEnvelope] = [
+          .created("c", 1), .started("c", 1), .exited("c", "c", 1, 0), .deleted("c", 1, 0),
+        ]
+        for (exec, pid) in [("e", 2), ("f", 3)] as [(String, UInt32)] {
+          events += [.execAdded("c", exec), .execStarted("c", exec, pid), .exited("c", exec, pid, 1)]
+        }
+        events += events
+        events.shuffle(using: &random)
+        for event in events.dropLast(Int(random.next() % 4)) { runtime.handle(event) }
+        for _ in 0..<20 { await Task.yield() }
+        for process in ["c", "c/e", "c/f"] {
+          let steps = told.names.filter { $0.split(separator: " ")[1] == process }
+            .map { String($0.split(separator: " ")[0]) }
+          let order = ["created", "added", "started", "exited", "closed", "deleted"]
+          let places = steps.compactMap { order.firstIndex(of: $0) }
+          #expect(zip(places, places.dropFirst()).allSatisfy { $0 < $1 }, "seed \(seed): \(told.names)")
+        }
+      }
+    }
+  }
+
+  // MARK: -
+
+  private func withRuntime(
+    _ body: @Loop (ContainerRuntime, Told) async throws -> Void
+  ) async throws {
+    let (containerd, runtime, told) = try await make()
+    do {
+      try await body(runtime, told)
+    } catch {
+      Issue.record(error)
+    }
+    await runtime.stop()
+    await Task.detached { containerd.shutDown() }.value
+  }
+
+  @Loop
+  private func make() throws -> (Containerd, ContainerRuntime, Told) {
+    // Nobody there: what is asked beside the events has no answer.
+    let containerd = try Containerd(address: "/nonexistent/c.sock", namespace: "events")
+    let runtime = ContainerRuntime(
+      containerd: containerd, stateDirectory: "/nonexistent", keepsBundles: false,
+      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, readSpec: { _ in SpecFacts() })
+    let told = Told()
+    runtime.observer = told
+    return (containerd, runtime, told)
+  }
+}
+
+/// What was told, in short.
+@Loop
+private final class Told: RuntimeObserver {
+  private(set) var names: [String] = []
+
+  func runtime(_ event: LifecycleEvent) {
+    let name =
+      switch event {
+      case .taskCreated(let id, _): "created \(id)"
+      case .taskStarted(let id, _): "started \(id)"
+      case .taskDeleted(let id, _): "deleted \(id)"
+      case .processAdded(let id, let exec): "added \(id)/\(exec)"
+      case .processStarted(let id, let exec, _): "started \(id)/\(exec)"
+      case .processExited(let id, let exec, _, let exit):
+        "exited \(name(id, exec)) \(exit.code.map { "\($0)" } ?? "lost")"
+      case .processClosed(let id, let exec, _, _, _): "closed \(name(id, exec))"
+      default: "\(event)"
+      }
+    names.append(name)
+  }
+
+  private func name(_ id: String, _ exec: String?) -> String { exec.map { "\(id)/\($0)" } ?? id }
+
+  func stdinBroke(_ process: ContainerProcess) {}
+
+  func until(_ name: String) async throws {
+    for _ in 0..<10000 where !names.contains(name) { await Task.yield() }
+    #expect(names.contains(name), "\(names)")
+  }
+}
+
+/// The event loop on a thread of its own.
+private enum LoopThread {
+  static func start() { _ = once }
+  private static let once: Void = Thread.detachNewThread { Loop.run() }
+}
+
+private struct Random: RandomNumberGenerator {
+  var state: UInt64
+  /// splitmix64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+    return z ^ z >> 31
+  }
+}
+
+extension CDEnvelope {
+  private static func make(_ topic: String, _ message: some Message) -> CDEnvelope {
+    var envelope = CDEnvelope()
+    envelope.topic = "/tasks/" + topic
+    if let event = try? Google_Protobuf_Any(containerd: message) { envelope.event = event }
+    return envelope
+  }
+
+  fileprivate static func created(_ id: String, _ pid: UInt32) -> CDEnvelope {
+    make("create", CDTaskCreate.with { ($0.containerID, $0.pid) = (id, pid) })
+  }
+
+  fileprivate static func started(_ id: String, _ pid: UInt32) -> CDEnvelope {
+    make("start", CDTaskStart.with { ($0.containerID, $0.pid) = (id, pid) })
+  }
+
+  fileprivate static func execAdded(_ id: String, _ exec: String) -> CDEnvelope {
+    make("exec-added", CDTaskExecAdded.with { ($0.containerID, $0.execID) = (id, exec) })
+  }
+
+  fileprivate static func execStarted(_ id: String, _ exec: String, _ pid: UInt32) -> CDEnvelope {
+    make("exec-started", CDTaskExecStarted.with { ($0.containerID, $0.execID, $0.pid) = (id, exec, pid) })
+  }
+
+  fileprivate static func exited(_ id: String, _ process: String, _ pid: UInt32, _ code: UInt32) -> CDEnvelope
+  {
+    make(
+      "exit", CDTaskExit.with { ($0.containerID, $0.id, $0.pid, $0.exitStatus) = (id, process, pid, code) })
+  }
+
+  fileprivate static func deleted(_ id: String, _ pid: UInt32, _ code: UInt32) -> CDEnvelope {
+    make("delete", CDTaskDelete.with { ($0.containerID, $0.pid, $0.exitStatus) = (id, pid, code) })
+  }
+}
