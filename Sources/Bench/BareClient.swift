@@ -3,19 +3,27 @@ internal import Glibc
 internal import GRPC
 internal import Synchronization
 
-/// The peer: the same life as bare RPCs on the same channel code, with a thread that reads each FIFO raw. What it
-/// takes is the floor that containerd and runc set.
+/// The bare RPC sequence on the same channel code, with a thread that reads each FIFO raw.
 final class BareClient {
   private let channel: Channel
   private let metadata: Metadata
   private let directory: String
-  private let rootfs: String
 
-  init(containerd: String, namespace: String, directory: String, rootfs: String) throws {
+  init(containerd: String, namespace: String, directory: String) throws {
     channel = try Channel(unixSocket: containerd)
     metadata = Metadata([("containerd-namespace", namespace)])
     self.directory = directory
-    self.rootfs = rootfs
+  }
+
+  /// A container from its creation to its deletion; the bytes of its output.
+  func life(_ id: String, spec: [UInt8]) async throws -> Int {
+    try await create(id, spec: spec)
+    let running = try await start(id)
+    try await wait(id)
+    let bytes = running.drained()
+    try await deleteTask(id)
+    try await deleteContainer(id)
+    return bytes
   }
 
   func create(_ id: String, spec: [UInt8]) async throws {

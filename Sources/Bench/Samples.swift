@@ -10,6 +10,10 @@ struct Samples {
     nanoseconds.append(clinux_monotonic_ns() - start)
   }
 
+  mutating func add(_ time: UInt64?) {
+    if let time { nanoseconds.append(time) }
+  }
+
   /// In milliseconds.
   func percentile(_ fraction: Double) -> Double {
     let sorted = nanoseconds.sorted()
@@ -20,11 +24,50 @@ struct Samples {
 
   var median: Double { percentile(0.5) }
   var p99: Double { percentile(0.99) }
-  var count: Int { nanoseconds.count }
 }
+
+/// What worker and peers took for the same thing, in turns.
+struct Comparison {
+  var worker = Samples()
+  var bare = Samples()
+  var go = Samples()
+  var docker = Samples()
+
+  /// Milliseconds; a ratio is the worker's time by the peer's, so less is better.
+  func rowOfTimes(_ what: String) -> String {
+    row(what + ", ms", { $0 })
+  }
+
+  /// Megabytes a second of so many bytes; a ratio is the worker's rate by the peer's, so more is better.
+  func rowOfRates(_ what: String, bytes: Int) -> String {
+    row(what + ", MB/s", { Double(bytes) / 1e3 / $0 })
+  }
+
+  private func row(_ what: String, _ figure: (Double) -> Double) -> String {
+    let ours = figure(worker.median)
+    var cells = [what, text(ours), text(figure(worker.p99))]
+    for peer in [bare, go, docker] {
+      let theirs = figure(peer.median)
+      cells += [text(theirs), text(ours / theirs)]
+    }
+    return tableRow(cells)
+  }
+
+  static let head =
+    tableRow(["what", "worker", "p99", "bare", "ratio", "Go client", "ratio", "dockerd", "ratio"]) + "\n"
+    + tableRow(Array(repeating: "---", count: 9))
+}
+
+/// A row with a figure of the worker's alone.
+func single(_ what: String, _ values: Double...) -> String {
+  tableRow([what] + values.map(text) + Array(repeating: "–", count: 8 - values.count))
+}
+
+private func tableRow(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
 
 /// A number with three digits that matter, as tables want it.
 func text(_ value: Double) -> String {
+  if value.isNaN { return "–" }
   let digits = abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : abs(value) >= 1 ? 2 : 3
   var scale = 1.0
   for _ in 0..<digits { scale *= 10 }

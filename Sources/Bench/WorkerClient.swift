@@ -18,8 +18,12 @@ final class WorkerClient {
 
   deinit { close(fd) }
 
-  func send(_ text: String) throws {
-    let bytes = Array((text + "\n").utf8)
+  /// A line with id 1.
+  func command(_ command: String, _ arguments: String = "{}") -> [UInt8] {
+    Array((#"{"command":"\#(command)","id":1,"arguments":\#(arguments)}"# + "\n").utf8)
+  }
+
+  func send(_ bytes: [UInt8]) throws {
     var sent = 0
     while sent < bytes.count {
       let count = bytes.withUnsafeBytes { write(fd, $0.baseAddress.map { $0 + sent }, bytes.count - sent) }
@@ -31,7 +35,7 @@ final class WorkerClient {
   /// Sends a command with id 1 and waits for its reply.
   @discardableResult
   func call(_ command: String, _ arguments: String = "{}") throws -> [UInt8] {
-    try send(#"{"command":"\#(command)","id":1,"arguments":\#(arguments)}"#)
+    try send(self.command(command, arguments))
     return try reply()
   }
 

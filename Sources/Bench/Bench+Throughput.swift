@@ -1,0 +1,56 @@
+internal import Protocol
+
+/// How fast output and input go, a container's whole life included.
+extension Bench {
+  /// As JSON to a client that reads it; the peers read the shim's FIFO, or what dockerd passes on.
+  func output(_ client: WorkerClient, _ peers: Peers) async throws {
+    let size = 400_000_000
+    let line = "the quick brown fox jumps over the lazy dog, and on it goes for a while"
+    for (name, program) in [
+      ("text", "yes '\(line)' | head -c \(size)"), ("binary", "head -c \(size) /dev/urandom"),
+    ] {
+      let args = ["sh", "-c", program]
+      let bareSpec = try spec(args, client, cgroup: "bench-bare").encoded
+      let goSpec = try file(name, try spec(args, client, cgroup: "bench-go"))
+      var times = Comparison()
+      for round in 0..<max(3, rounds / 10) {
+        let id = "out-\(name)\(round)"
+        try await times.worker.measure {
+          try client.call("run", #"{"container":"\#(id)","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
+        }
+        try await times.bare.measure {
+          guard try await peers.bare.life(id, spec: bareSpec) == size else { throw BenchFailure("bytes lost") }
+        }
+        times.go.add(try peers.go?.ask("life \(id) \(goSpec)"))
+        times.docker.add(try peers.docker?.ask("life \(id) \(size) \(json(args))"))
+      }
+      say(times.rowOfRates("output, \(name)", bytes: size))
+    }
+  }
+
+  func input(_ client: WorkerClient, _ peers: Peers) async throws {
+    let (chunk, count, args) = (524_288, 200, ["wc", "-c"])
+    let line = client.command(
+      "stdio.write",
+      #"{"container":"in","text":"\#(String(repeating: "0123456789abcde\\n", count: chunk / 16))"}"#)
+    let goSpec = try file("input", try spec(args, client, cgroup: "bench-go"))
+    var times = Comparison()
+    for round in 0..<max(3, rounds / 10) {
+      try await times.worker.measure {
+        try client.call(
+          "container.create", #"{"container":"in","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
+        try client.call("task.start", #"{"container":"in","stdin":true,"attach":{}}"#)
+        for _ in 0..<count {
+          try client.send(line)
+          try client.reply()
+        }
+        try client.call("stdio.close", #"{"container":"in"}"#)
+        try client.event("process.closed")
+        try client.call("container.delete", #"{"container":"in","force":true}"#)
+      }
+      times.go.add(try peers.go?.ask("input in\(round) \(goSpec) \(count * chunk)"))
+      times.docker.add(try peers.docker?.ask("input in\(round) \(count * chunk) \(json(args))"))
+    }
+    say(times.rowOfRates("input, text", bytes: count * chunk))
+  }
+}
