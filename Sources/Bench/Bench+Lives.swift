@@ -9,17 +9,20 @@ extension Bench {
     var times = Comparison()
     for round in 0..<rounds {
       let id = "life\(round)"
-      try await times.worker.measure {
+      try await times.round {
         try client.call(
           "container.create", #"{"container":"\#(id)","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
         try client.call("task.start", #"{"container":"\#(id)","attach":{}}"#)
         try client.event("process.closed")
         try client.call("task.delete", #"{"container":"\#(id)"}"#)
         try client.call("container.delete", #"{"container":"\#(id)"}"#)
+      } bare: {
+        _ = try await peers.bare.life(id, spec: bareSpec)
+      } go: {
+        try peers.go?.ask("life \(id) \(goSpec)")
+      } docker: {
+        try peers.docker?.ask("life \(id) 3 \(json(args))")
       }
-      try await times.bare.measure { _ = try await peers.bare.life(id, spec: bareSpec) }
-      times.go.add(try peers.go?.ask("life \(id) \(goSpec)"))
-      times.docker.add(try peers.docker?.ask("life \(id) 3 \(json(args))"))
     }
     say(times.rowOfTimes("container life (create, start, output, exit, delete)"))
   }
@@ -39,22 +42,23 @@ extension Bench {
     try peers.docker?.ask("start execs \(json(sleep))")
     var times = Comparison()
     for round in 0..<2 * rounds {
-      try await times.worker.measure {
+      try await times.round {
         try client.call(
           "process.exec",
           #"{"container":"execs","process":"e\#(round)","args":\#(json(args)),"attach":{}}"#)
         try client.event("process.closed")
         try client.call("process.delete", #"{"container":"execs","process":"e\#(round)"}"#)
-      }
-      try await times.bare.measure {
+      } bare: {
         let running = try await peers.bare.exec(
           "execs", "e\(round)", process: JSONValue.object(process).encoded)
         try await peers.bare.wait("execs", exec: "e\(round)")
         _ = running.drained()
         try await peers.bare.deleteExec("execs", "e\(round)")
+      } go: {
+        try peers.go?.ask("exec execs e\(round) \(goProcess)")
+      } docker: {
+        try peers.docker?.ask("exec execs \(json(args))")
       }
-      times.go.add(try peers.go?.ask("exec execs e\(round) \(goProcess)"))
-      times.docker.add(try peers.docker?.ask("exec execs \(json(args))"))
     }
     say(times.rowOfTimes("exec life (exec, output, exit, delete)"))
     try client.call("container.delete", #"{"container":"execs","force":true}"#)

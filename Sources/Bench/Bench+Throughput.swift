@@ -15,14 +15,17 @@ extension Bench {
       var times = Comparison()
       for round in 0..<max(3, rounds / 10) {
         let id = "out-\(name)\(round)"
-        try await times.worker.measure {
+        try await times.round {
           try client.call("run", #"{"container":"\#(id)","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
+        } bare: {
+          guard try await peers.bare.life(id, spec: bareSpec) == size else {
+            throw BenchFailure("bytes lost")
+          }
+        } go: {
+          try peers.go?.ask("life \(id) \(goSpec)")
+        } docker: {
+          try peers.docker?.ask("life \(id) \(size) \(json(args))")
         }
-        try await times.bare.measure {
-          guard try await peers.bare.life(id, spec: bareSpec) == size else { throw BenchFailure("bytes lost") }
-        }
-        times.go.add(try peers.go?.ask("life \(id) \(goSpec)"))
-        times.docker.add(try peers.docker?.ask("life \(id) \(size) \(json(args))"))
       }
       say(times.rowOfRates("output, \(name)", bytes: size))
     }
@@ -36,7 +39,7 @@ extension Bench {
     let goSpec = try file("input", try spec(args, client, cgroup: "bench-go"))
     var times = Comparison()
     for round in 0..<max(3, rounds / 10) {
-      try await times.worker.measure {
+      try await times.round {
         try client.call(
           "container.create", #"{"container":"in","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
         try client.call("task.start", #"{"container":"in","stdin":true,"attach":{}}"#)
@@ -47,9 +50,11 @@ extension Bench {
         try client.call("stdio.close", #"{"container":"in"}"#)
         try client.event("process.closed")
         try client.call("container.delete", #"{"container":"in","force":true}"#)
+      } go: {
+        try peers.go?.ask("input in\(round) \(goSpec) \(count * chunk)")
+      } docker: {
+        try peers.docker?.ask("input in\(round) \(count * chunk) \(json(args))")
       }
-      times.go.add(try peers.go?.ask("input in\(round) \(goSpec) \(count * chunk)"))
-      times.docker.add(try peers.docker?.ask("input in\(round) \(count * chunk) \(json(args))"))
     }
     say(times.rowOfRates("input, text", bytes: count * chunk))
   }

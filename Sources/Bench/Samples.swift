@@ -28,10 +28,28 @@ struct Samples {
 
 /// What worker and peers took for the same thing, in turns.
 struct Comparison {
-  var worker = Samples()
-  var bare = Samples()
-  var go = Samples()
-  var docker = Samples()
+  private var worker = Samples()
+  private var bare = Samples()
+  private var go = Samples()
+  private var docker = Samples()
+
+  typealias Turn = () async throws -> Void
+  typealias PeersTurn = () throws -> UInt64?
+
+  /// Each has a turn, in an order that changes: what one leaves to be done behind its answer would otherwise always
+  /// meet the same one.
+  mutating func round(
+    worker ours: Turn, bare theirs: Turn? = nil, go: PeersTurn, docker: PeersTurn
+  ) async throws {
+    for turn in (0..<4).shuffled() {
+      switch turn {
+      case 0: try await worker.measure(ours)
+      case 1: if let theirs { try await bare.measure(theirs) }
+      case 2: self.go.add(try go())
+      default: self.docker.add(try docker())
+      }
+    }
+  }
 
   /// Milliseconds; a ratio is the worker's time by the peer's, so less is better.
   func rowOfTimes(_ what: String) -> String {
