@@ -1,8 +1,10 @@
 internal import CGRPC
+internal import Synchronization
 
 /// One call of the C core, with the memory that the core writes its answers to.
 ///
-/// Freed when the last batch and the last holder let go, so a cancellation that comes late meets a live call.
+/// The core's part is freed by `free`, at the latest with the last holder: it must be gone before the channel is. What
+/// comes after that meets nobody.
 final class Call: Sendable {
   /// Where gRPC puts what it receives. It has a stable address until every batch is complete.
   struct Slots {
@@ -13,13 +15,20 @@ final class Call: Sendable {
     var message: UnsafeMutablePointer<grpc_byte_buffer>?
   }
 
-  // A call may be cancelled from any thread; its batches are started by its owner only (grpc.h).
-  nonisolated(unsafe) private let raw: OpaquePointer
+  /// The core's call. It may be cancelled from any thread, and its batches are started by its owner only (grpc.h); nil
+  /// once it is freed.
+  private let raw: Mutex<Raw?>
+
+  // A pointer that is used within the lock only.
+  private struct Raw: @unchecked Sendable {
+    let pointer: OpaquePointer
+  }
+
   // Written by gRPC while a batch is in flight, read by the owner after it has completed.
   nonisolated(unsafe) private let slots: UnsafeMutablePointer<Slots>
 
   init(adopting raw: OpaquePointer) {
-    self.raw = raw
+    self.raw = Mutex(Raw(pointer: raw))
     slots = .allocate(capacity: 1)
     slots.initialize(to: Slots())
   }
@@ -31,11 +40,21 @@ final class Call: Sendable {
     grpc_slice_unref(slots.pointee.details)
     slots.deinitialize(count: 1)
     slots.deallocate()
-    grpc_call_unref(raw)
+    free()
+  }
+
+  /// Lets go of the core's call; a batch in flight keeps what it needs.
+  func free() {
+    raw.withLock { raw in
+      if let raw { grpc_call_unref(raw.pointer) }
+      raw = nil
+    }
   }
 
   func cancel() {
-    grpc_call_cancel(raw, nil)
+    raw.withLock { raw in
+      if let raw { grpc_call_cancel(raw.pointer, nil) }
+    }
   }
 
   /// Starts a batch and waits until it is complete; false when an operation of it failed or it could not start.
@@ -89,7 +108,11 @@ final class Call: Sendable {
         ops.initializeElement(at: index, to: makeOperation(operation, sending: sending, buffer: buffer))
       }
       let tag = batch.makeTag()
-      if grpc_call_start_batch(raw, ops.baseAddress, ops.count, tag, nil) == GRPC_CALL_OK { return true }
+      let started = raw.withLock { raw in
+        raw.map { grpc_call_start_batch($0.pointer, ops.baseAddress, ops.count, tag, nil) == GRPC_CALL_OK }
+          ?? false
+      }
+      if started { return true }
       // A batch that does not start never comes back on the queue.
       Unmanaged<Batch>.fromOpaque(tag).release()
       return false

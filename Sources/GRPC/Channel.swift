@@ -69,20 +69,22 @@ package final class Channel: Sendable {
   func makeCall(_ path: StaticString, timeout: Duration?) throws(RPCError) -> Call {
     let method = grpc_slice_from_static_buffer(path.utf8Start, path.utf8CodeUnitCount)
     let deadline = timeout.map(Channel.deadline) ?? gpr_inf_future(GPR_CLOCK_MONOTONIC)
-    // 0xffff is GRPC_PROPAGATE_DEFAULTS, a macro that Swift does not import.
-    guard let raw = grpc_channel_create_call(raw, nil, 0xffff, queue.raw, method, nil, deadline, nil) else {
-      throw RPCError(.internalError, "gRPC made no call for \(path)")
+    // Within the lock: a channel that is closed may be freed at any time.
+    return try live.withLock { live throws(RPCError) in
+      if live.closed { throw RPCError(.cancelled, "the channel is closed") }
+      // 0xffff is GRPC_PROPAGATE_DEFAULTS, a macro that Swift does not import.
+      guard let raw = grpc_channel_create_call(raw, nil, 0xffff, queue.raw, method, nil, deadline, nil) else {
+        throw RPCError(.internalError, "gRPC made no call for \(path)")
+      }
+      let call = Call(adopting: raw)
+      live.calls[ObjectIdentifier(call)] = call
+      return call
     }
-    let call = Call(adopting: raw)
-    let closed = live.withLock { live in
-      if !live.closed { live.calls[ObjectIdentifier(call)] = call }
-      return live.closed
-    }
-    if closed { throw RPCError(.cancelled, "the channel is closed") }
-    return call
   }
 
+  /// The call is over.
   func retire(_ call: Call) {
+    call.free()
     let waiters = live.withLock { live in
       live.calls[ObjectIdentifier(call)] = nil
       guard live.calls.isEmpty else { return [UnsafeContinuation<Void, Never>]() }

@@ -128,5 +128,7 @@ struct ServerLossTests {
     #expect(channel.liveCalls == 0)
     await channel.cancelAll()
     try await offPool { channel.shutDown() }
+    // Who comes too late is told so.
+    await #expect(throws: RPCError.self) { _ = try await version(channel) }
   }
 }
