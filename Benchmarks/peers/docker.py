@@ -1,164 +1,254 @@
 #!/usr/bin/env python3
-"""The peer that most machines run: dockerd, spoken to over its own socket. It takes one request a line on stdin and
-answers each with the nanoseconds that it took, so that worker and peer can take turns in one run.
+"""A peer for the benchmarks: container lives by dockerd's HTTP API.
 
-    image ROOTFS                 makes the image that all containers are made of
-    life ID BYTES ARGS           a container from its creation to its deletion; BYTES of output must come
-    start ID ARGS                a container that stays, for execs
-    exec ID ARGS                 an exec from its creation to its end
-    input ID BYTES ARGS          bytes written to a container's stdin, until it has ended
-    remove ID
+    docker.py SOCKET
 
-ARGS is a JSON array. Usage: docker.py SOCKET
+It reads commands, one a line, and answers each with a line: the nanoseconds that it took, or "error" and why. ARGS
+are a JSON array of strings.
+
+    life NAME IMAGE ARGS           a container from its creation to its deletion, with all output read
+    output NAME IMAGE ARGS BYTES   the same, for so many bytes of stdout
+    input NAME IMAGE BYTES         so many bytes into `wc -c`: from the first write to its exit and the end of its output
+    start NAME IMAGE ARGS          a container that stays
+    exec NAME ARGS                 a process in it, from its creation to its exit code, with all output read
+    remove NAME                    its end
+
+    ping                           whether dockerd answers
+    image NAME ROOTFS              makes an image out of a folder
+    clear                          removes all containers
+
+What was started and still runs at the end of stdin is removed.
 """
+
 import http.client
 import json
 import socket
-import struct
 import subprocess
 import sys
 import time
+import urllib.parse
 
-path = sys.argv[1]
-IMAGE = "bench"
+JSON = {"Content-Type": "application/json"}
+CHUNK = b"0123456789abcde\n" * (32 << 10)
 
 
 class Connection(http.client.HTTPConnection):
-    def __init__(self):
-        super().__init__("localhost")
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("docker")
+        self.path = path
 
     def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(path)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.path)
 
 
-kept = Connection()
+class Failure(Exception):
+    """What dockerd or a container did otherwise than wanted."""
 
 
-def call(method, url, body=None, expect=(200, 201, 204, 304)):
-    payload = None if body is None else json.dumps(body)
-    kept.request(method, url, payload, {"Content-Type": "application/json"} if payload else {})
-    answer = kept.getresponse()
-    data = answer.read()
-    if answer.status not in expect:
-        raise RuntimeError(f"{method} {url}: {answer.status} {data[:300]!r}")
-    return json.loads(data) if data else None
+class Stream:
+    """A connection that dockerd has handed over to a process's stdio."""
+
+    # Shared, for a new one would be cleared each time. Streams are read one after the other.
+    buffer = memoryview(bytearray(1 << 20))
+
+    def __init__(self, connection, response):
+        self.connection = connection
+        # Kept, for a response that nobody has closes what it reads from.
+        self.response = response
+        # Its buffer may hold the beginning already; larger reads than that go straight to the socket.
+        self.reader = response.fp
+
+    def drain(self):
+        """Reads to the end: how many bytes of stdout came, and the beginning of them.
+
+        Payloads come in frames with heads of 8 bytes: the stream's number, three zeros, a big-endian length. No
+        payload is copied.
+        """
+        head, left, stdout, total, first = bytearray(), 0, False, 0, b""
+        while count := self.reader.readinto1(self.buffer):
+            at = 0
+            while at < count:
+                if left:
+                    part = min(left, count - at)
+                    if stdout:
+                        first = first or bytes(self.buffer[at : at + min(part, 64)])
+                        total += part
+                    left -= part
+                    at += part
+                else:
+                    part = min(8 - len(head), count - at)
+                    head += self.buffer[at : at + part]
+                    at += part
+                    if len(head) == 8:
+                        stdout, left = head[0] == 1, int.from_bytes(head[4:], "big")
+                        head.clear()
+        self.response.close()
+        self.connection.close()
+        if left or head:
+            raise Failure("the stream ended within a frame")
+        return total, first
+
+    def feed(self, size):
+        """Writes so many bytes, then end-of-file."""
+        for start in range(0, size, len(CHUNK)):
+            self.connection.sock.sendall(CHUNK[: size - start])
+        self.connection.sock.shutdown(socket.SHUT_WR)
 
 
-def hijack(url, body=None):
-    """A stream of its own, over which stdio goes."""
-    stream = socket.socket(socket.AF_UNIX)
-    stream.connect(path)
-    payload = json.dumps(body or {}).encode()
-    stream.sendall(
-        f"POST {url} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload
-    )
-    head = b""
-    while b"\r\n\r\n" not in head:
-        more = stream.recv(1)
-        if not more:
-            raise RuntimeError(f"{url}: {head!r}")
-        head += more
-    if b" 101 " not in head.split(b"\r\n")[0]:
-        raise RuntimeError(f"{url}: {head!r}")
-    return stream
+class Peer:
+    def __init__(self, path):
+        self.path = path
+        self.connection = Connection(path)
+        self.started = set()
+
+    @staticmethod
+    def answer(response):
+        """The JSON (or text) of a response."""
+        body = response.read()
+        if response.status >= 400:
+            raise Failure(f"{response.status} {body.decode(errors='replace').strip()}")
+        return json.loads(body) if response.headers.get_content_type() == "application/json" and body else body
+
+    def call(self, method, path, body=None):
+        self.connection.request(method, path, None if body is None else json.dumps(body), JSON)
+        return self.answer(self.connection.getresponse())
+
+    def hijack(self, path, body=None):
+        connection = Connection(self.path)
+        headers = {**JSON, "Connection": "Upgrade", "Upgrade": "tcp"}
+        connection.request("POST", path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        if response.status not in (101, 200):
+            self.answer(response)
+        return Stream(connection, response)
+
+    def create(self, name, image, args, **more):
+        body = {"Image": image, "Cmd": args, "HostConfig": {"NetworkMode": "none"}, **more}
+        self.call("POST", f"/containers/create?name={name}", body)
+
+    def run(self, name, image, args, size=0):
+        """A container's whole life: what it wrote, and the time from its feeding on. With a size it has a stdin."""
+        stdin = bool(size)
+        self.create(name, image, args, AttachStdin=stdin, OpenStdin=stdin, StdinOnce=stdin)
+        try:
+            stream = self.hijack(f"/containers/{name}/attach?stream=1&stdout=1&stderr=1&stdin={int(stdin)}")
+            self.call("POST", f"/containers/{name}/start")
+            began = time.monotonic_ns()
+            if stdin:
+                stream.feed(size)
+            output = stream.drain()
+            code = self.call("POST", f"/containers/{name}/wait")["StatusCode"]
+            elapsed = time.monotonic_ns() - began
+            if code != 0:
+                raise Failure(f"exit status {code}")
+        except BaseException:
+            self.call("DELETE", f"/containers/{name}?force=1")
+            raise
+        self.call("DELETE", f"/containers/{name}")
+        return output, elapsed
+
+    def life(self, name, image, args):
+        self.run(name, image, args)
+
+    def output(self, name, image, args, size):
+        (total, _), _ = self.run(name, image, args)
+        if total != size:
+            raise Failure(f"{total} bytes instead of {size}")
+
+    def input(self, name, image, size):
+        (_, said), elapsed = self.run(name, image, ["wc", "-c"], size)
+        if said != b"%d\n" % size:
+            raise Failure(f"wc says {said}")
+        return elapsed
+
+    def start(self, name, image, args):
+        self.create(name, image, args)
+        self.started.add(name)
+        self.call("POST", f"/containers/{name}/start")
+
+    def exec(self, name, args):
+        body = {"Cmd": args, "AttachStdout": True, "AttachStderr": True}
+        process = self.call("POST", f"/containers/{name}/exec", body)["Id"]
+        self.hijack(f"/exec/{process}/start", {"Detach": False, "Tty": False}).drain()
+        # dockerd can be behind with the exit.
+        while (state := self.call("GET", f"/exec/{process}/json"))["Running"]:
+            pass
+        if state["ExitCode"] != 0:
+            raise Failure(f"exit status {state['ExitCode']}")
+
+    def remove(self, name):
+        self.call("DELETE", f"/containers/{name}?force=1")
+        self.started.discard(name)
+
+    def ping(self):
+        self.call("GET", "/_ping")
+
+    def image(self, name, rootfs):
+        with subprocess.Popen(["tar", "-C", rootfs, "-c", "."], stdout=subprocess.PIPE) as tar:
+            path = f"/images/create?fromSrc=-&repo={urllib.parse.quote(name, safe='')}"
+            connection = Connection(self.path)
+            connection.request("POST", path, tar.stdout, {"Content-Type": "application/x-tar"})
+            response = connection.getresponse()
+            body = response.read()
+            connection.close()
+        if tar.returncode or response.status != 200 or b'"error"' in body:
+            raise Failure(f"tar {tar.returncode}, dockerd {response.status} {body.decode(errors='replace').strip()}")
+
+    def clear(self):
+        for container in self.call("GET", "/containers/json?all=1"):
+            self.remove(container["Id"])
 
 
-def drain(stream):
-    """Reads to the end; the bytes that were output, without the 8 bytes before each piece of it."""
-    buffer = bytearray(1 << 20)
-    view = memoryview(buffer)
-    total = 0
-    left = 0  # of the piece under way
-    have = 0  # bytes of an incomplete header at the start of the buffer
-    while True:
-        count = stream.recv_into(view[have:])
-        if count == 0:
-            return total
-        end = have + count
-        at = 0
-        while at < end:
-            if left == 0:
-                if end - at < 8:
-                    break
-                left = struct.unpack_from(">I", buffer, at + 4)[0]
-                total += left
-                at += 8
-            step = min(left, end - at)
-            at += step
-            left -= step
-        have = end - at
-        if have:
-            buffer[:have] = buffer[at:end]
+# How the words of a command are to be read.
+COMMANDS = {
+    "life": (str, str, json.loads),
+    "output": (str, str, json.loads, int),
+    "input": (str, str, int),
+    "start": (str, str, json.loads),
+    "exec": (str, json.loads),
+    "remove": (str,),
+    "ping": (),
+    "image": (str, str),
+    "clear": (),
+}
 
 
-def create(name, args, stdin=False):
-    call("POST", f"/containers/create?name={name}", {
-        "Image": IMAGE, "Cmd": args, "OpenStdin": stdin, "StdinOnce": stdin, "AttachStdin": stdin,
-        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}},
-    })
-
-
-def life(name, args, expected=None, given=0):
-    create(name, args, stdin=given > 0)
-    stream = hijack(f"/containers/{name}/attach?stream=1&stdout=1&stderr=1" + ("&stdin=1" if given else ""))
-    call("POST", f"/containers/{name}/start")
-    chunk = b"0123456789abcde\n" * 32768
-    left = given
-    while left > 0:
-        stream.sendall(chunk[:left])
-        left -= len(chunk)
-    if given:
-        stream.shutdown(socket.SHUT_WR)
-    count = drain(stream)
-    stream.close()
-    if expected is not None and count != expected:
-        raise RuntimeError(f"{count} bytes instead of {expected}")
-    call("POST", f"/containers/{name}/wait")
-    call("DELETE", f"/containers/{name}")
-
-
-def execute(name, args):
-    made = call("POST", f"/containers/{name}/exec", {"Cmd": args, "AttachStdout": True, "AttachStderr": True})
-    stream = hijack(f"/exec/{made['Id']}/start", {"Detach": False})
-    drain(stream)
-    stream.close()
-    call("GET", f"/exec/{made['Id']}/json")
-
-
-def image(rootfs):
-    archive = subprocess.run(["tar", "-C", rootfs, "-c", "."], check=True, capture_output=True).stdout
-    kept.request("POST", f"/images/create?fromSrc=-&repo={IMAGE}", archive, {"Content-Type": "application/x-tar"})
-    answer = kept.getresponse()
-    if answer.status != 200:
-        raise RuntimeError(answer.read())
-    answer.read()
-
-
-def do(line):
-    words = line.split(" ")
-    if words[0] == "image":
-        image(words[1])
-    elif words[0] == "life":
-        life(words[1], json.loads(" ".join(words[3:])), expected=int(words[2]))
-    elif words[0] == "start":
-        create(words[1], json.loads(" ".join(words[2:])))
-        call("POST", f"/containers/{words[1]}/start")
-    elif words[0] == "exec":
-        execute(words[1], json.loads(" ".join(words[2:])))
-    elif words[0] == "input":
-        life(words[1], json.loads(" ".join(words[3:])), given=int(words[2]))
-    elif words[0] == "remove":
-        call("DELETE", f"/containers/{words[1]}?force=1")
+def measure(peer, line):
+    """Does one command; its time."""
+    command, _, rest = line.strip().partition(" ")
+    kinds = COMMANDS.get(command)
+    if kinds is None:
+        raise Failure(f"unknown: {command}")
+    # Only ARGS have spaces in them.
+    if kinds[-1:] == (int,):
+        size = [rest.rpartition(" ")[2]]
+        words = rest.rpartition(" ")[0].split(None, len(kinds) - 2) + size
     else:
-        raise RuntimeError(f"what is {line!r}?")
+        words = rest.split(None, max(0, len(kinds) - 1))
+    if len(words) != len(kinds):
+        raise Failure(f"{command} takes {len(kinds)} words")
+    words = [kind(word) for kind, word in zip(kinds, words)]
+    began = time.monotonic_ns()
+    elapsed = getattr(peer, command)(*words)
+    return time.monotonic_ns() - began if elapsed is None else elapsed
 
 
-for request in sys.stdin:
-    began = time.perf_counter_ns()
-    try:
-        do(request.rstrip("\n"))
-        print(time.perf_counter_ns() - began, flush=True)
-    except Exception as error:  # whatever it is, the caller wants to know it
-        print("error", " ".join(str(error).split()), flush=True)
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: docker.py SOCKET")
+    peer = Peer(sys.argv[1])
+    for line in sys.stdin:
+        try:
+            print(measure(peer, line), flush=True)
+        except (Failure, OSError, ValueError, http.client.HTTPException) as error:
+            peer.connection.close()
+            print("error", " ".join(f"{type(error).__name__}: {error}".split()), flush=True)
+    for name in list(peer.started):
+        peer.remove(name)
+
+
+if __name__ == "__main__":
+    main()

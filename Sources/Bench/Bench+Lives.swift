@@ -21,7 +21,7 @@ extension Bench {
       } go: {
         try peers.go?.ask("life \(id) \(goSpec)")
       } docker: {
-        try peers.docker?.ask("life \(id) 3 \(json(args))")
+        try peers.docker?.ask("life \(id) bench \(json(args))")
       }
     }
     say(times.rowOfTimes("container life (create, start, output, exit, delete)"))
@@ -39,7 +39,7 @@ extension Bench {
     try await peers.bare.create("execs", spec: bareSpec.encoded)
     let sleeping = try await peers.bare.start("execs")
     try peers.go?.ask("start execs \(try file("sleep", try spec(sleep, client, cgroup: "bench-go")))")
-    try peers.docker?.ask("start execs \(json(sleep))")
+    try peers.docker?.ask("start execs bench \(json(sleep))")
     var times = Comparison()
     for round in 0..<2 * rounds {
       try await times.round {

@@ -22,9 +22,9 @@ extension Bench {
             throw BenchFailure("bytes lost")
           }
         } go: {
-          try peers.go?.ask("life \(id) \(goSpec)")
+          try peers.go?.ask("output \(id) \(goSpec) \(size)")
         } docker: {
-          try peers.docker?.ask("life \(id) \(size) \(json(args))")
+          try peers.docker?.ask("output \(id) bench \(json(args)) \(size)")
         }
       }
       say(times.rowOfRates("output, \(name)", bytes: size))
@@ -39,22 +39,23 @@ extension Bench {
     let goSpec = try file("input", try spec(args, client, cgroup: "bench-go"))
     var times = Comparison()
     for round in 0..<max(3, rounds / 10) {
+      try client.call(
+        "container.create", #"{"container":"in","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
+      try client.call("task.start", #"{"container":"in","stdin":true,"attach":{}}"#)
+      // From the first write to the end.
       try await times.round {
-        try client.call(
-          "container.create", #"{"container":"in","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
-        try client.call("task.start", #"{"container":"in","stdin":true,"attach":{}}"#)
         for _ in 0..<count {
           try client.send(line)
           try client.reply()
         }
         try client.call("stdio.close", #"{"container":"in"}"#)
         try client.event("process.closed")
-        try client.call("container.delete", #"{"container":"in","force":true}"#)
       } go: {
         try peers.go?.ask("input in\(round) \(goSpec) \(count * chunk)")
       } docker: {
-        try peers.docker?.ask("input in\(round) \(count * chunk) \(json(args))")
+        try peers.docker?.ask("input in\(round) bench \(count * chunk)")
       }
+      try client.call("container.delete", #"{"container":"in","force":true}"#)
     }
     say(times.rowOfRates("input, text", bytes: count * chunk))
   }

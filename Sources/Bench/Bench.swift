@@ -29,12 +29,10 @@ struct Bench: AsyncParsableCommand {
   }
 
   private func makePeers() throws -> Peers {
-    let peers = Peers(
+    Peers(
       bare: try BareClient(containerd: containerd, namespace: "bench-bare", directory: directory),
       go: try go.map { try Peer($0, ["-address", containerd, "-fifos", directory]) },
       docker: docker.count == 2 ? try Peer("python3", [docker[1], docker[0]]) : nil)
-    try peers.docker?.ask("image \(rootfs)")
-    return peers
   }
 
   /// The spec that the worker makes of the short form, so that all run the very same, in a cgroup of the peer's own.
