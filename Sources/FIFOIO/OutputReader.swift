@@ -1,59 +1,70 @@
 internal import CLinux
 internal import Glibc
 
-/// Where output goes.
+/// Where output goes. It takes what it wants when it can, by `OutputReader.bytes`.
 @Loop
 package protocol OutputSink: AnyObject, Sendable {
-  /// False holds the stream back until `OutputReader.resume`.
-  var hasRoom: Bool { get }
-  /// Takes a chunk and says how much of it; what is left (part of a character) comes again with what follows.
-  func deliver(_ chunk: UnsafeRawBufferPointer, from reader: OutputReader, offset: UInt64, final: Bool) -> Int
-  /// True when what was delivered precedes all that will be told from now on.
-  var isFlushed: Bool { get }
-  /// These bytes, offsets from the start of the stream, will not be delivered.
-  func gave(up range: Range<UInt64>, of reader: OutputReader)
-  /// All has been delivered.
-  func ended(_ reader: OutputReader)
+  /// There is more to take, or the end to tell.
+  func wake()
+  /// The controller's: these bytes, offsets from the start of the stream, will not be had any more, and it is over.
+  func gave(up range: Range<UInt64>)
+  /// An observer's: it is over; what can't be taken at once is missed.
+  func finish()
 }
 
-/// One output stream of a process: reads its FIFO, counts, and gives to at most one sink. Without a sink it keeps a
-/// bounded backlog; when that is full it stops reading, which in the end blocks the process.
+/// What becomes of output that nobody reads, once the backlog is full.
+package enum Overflow: String, Sendable, CaseIterable {
+  /// The process waits.
+  case block
+  /// The oldest goes.
+  case drop
+}
+
+/// One output stream of a process: reads its FIFO, counts, and keeps the newest bytes for those who take them: one
+/// controller, whose pace decides how much is read, and any number of observers, who miss what they don't take in time.
 @Loop
 package final class OutputReader: ReadinessHandler {
   package enum End: String, Sendable {
     case eof, timeout, lost
   }
 
-  /// Bytes read from the FIFO so far.
-  package private(set) var bytesRead: UInt64 = 0
-  /// Bytes handed to sinks so far: the offset of the next chunk.
-  package private(set) var bytesDelivered: UInt64 = 0
   /// How the stream ended, nil while it has not.
   package private(set) var end: End?
-  package private(set) weak var sink: (any OutputSink)?
+  package private(set) weak var controller: (any OutputSink)?
+  /// The first byte that no controller has taken. What comes before it is kept while there is room, for who comes again.
+  package private(set) var position: UInt64 = 0
 
+  private var buffer: StreamBuffer
+  private let backlog: Int
+  private let overflow: Overflow
+  private var observers: [any OutputSink] = []
+  private var endTaken = false
+  private var discards = false
   private var descriptor: Descriptor?
   private var registration: Poller.Registration?
   private var pacer = ReadPacer()
   /// Set while the stream is visited instead of watched.
   private var visit: Poller.TimerID?
-  private var backlog: [UInt8] = []
-  private let backlogLimit: Int
-  private var endTold = false
   private let onEnd: @Loop () -> Void
 
-  /// All streams read into one buffer: a chunk never outlives the round that read it.
+  /// All streams read into one buffer, from which they keep what came.
   private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 49152, alignment: 64)
+  /// What may wait for a controller, however small the backlog is.
+  private static let underWay = 65536
 
   /// Opens the FIFO, before the process is created or started. The first read waits for the first readiness: with no
   /// writer yet a read would look like end of file, while epoll reports nothing.
   ///
-  /// - Parameter onEnd: called once, when the stream has ended at this end; a backlog may still wait for a sink.
+  /// - Parameters:
+  ///   - backlog: the bytes that are kept while nobody reads.
+  ///   - onEnd: called when the stream has ended at this end, and when its controller has taken all of it or has gone.
   package init(
-    path: String, backlogLimit: Int = 262_144, onEnd: @escaping @Loop () -> Void
+    path: String, backlog: Int, overflow: Overflow, onEnd: @escaping @Loop () -> Void
   ) throws(SystemError) {
-    self.backlogLimit = backlogLimit
+    self.backlog = backlog
+    self.overflow = overflow
     self.onEnd = onEnd
+    buffer = StreamBuffer(limit: max(backlog, OutputReader.underWay))
     let opened = try FIFOSet.open(path, write: false)
     descriptor = nil
     registration = nil
@@ -61,67 +72,142 @@ package final class OutputReader: ReadinessHandler {
     descriptor = consume opened
   }
 
-  /// True when nothing is left to give and nothing will come.
-  package var isDrained: Bool { end != nil && backlog.isEmpty }
+  /// Bytes read from the FIFO so far.
+  package var bytesRead: UInt64 { buffer.end }
+  /// The offset of the oldest byte that can still be had.
+  package var oldest: UInt64 { buffer.start }
+  /// True when it has ended and nobody is to be waited for.
+  package var isOver: Bool { end != nil && (controller == nil || endTaken) }
 
-  /// The number of bytes that wait here for a sink.
-  package var waiting: Int { backlog.count }
+  // MARK: - Who takes it
 
-  package func attach(_ sink: any OutputSink) {
-    self.sink = sink
-    resume()
+  /// - Parameter position: the first byte that it wants, at most `bytesRead`.
+  package func attach(controller sink: any OutputSink, at position: UInt64) {
+    controller = sink
+    self.position = position
+    sink.wake()
+    resumeReading()
   }
 
-  /// Takes the sink off, where it is this one's.
+  package func attach(observer sink: any OutputSink) {
+    observers.append(sink)
+    sink.wake()
+  }
+
   package func detach(_ sink: any OutputSink) {
-    guard self.sink === sink else { return }
-    self.sink = nil
-    setReading(backlog.count < backlogLimit)
+    observers.removeAll { $0 === sink }
+    guard controller === sink else { return }
+    controller = nil
+    if room <= 0 { setReading(false) }
+    // Nobody takes it any more: that may have been the last thing.
+    onEnd()
   }
 
-  /// The sink has room again.
-  package func resume() {
-    guard let sink else { return }
-    flush(to: sink)
-    if sink.hasRoom { setReading(true) }
+  /// What is kept from an offset on; valid until the next turn of the loop.
+  package func bytes(from offset: UInt64, atMost limit: Int) -> UnsafeRawBufferPointer {
+    buffer.bytes(from: offset, atMost: limit)
   }
+
+  /// The controller has taken everything before an offset.
+  package func took(upTo offset: UInt64, by sink: any OutputSink) {
+    guard controller === sink else { return }
+    position = offset
+    // Not for each chunk: reading goes on once a good part of the room is free.
+    if registration == nil, visit == nil, room >= buffer.limit / 2 { resumeReading() }
+  }
+
+  /// The controller has been told of the end.
+  package func tookEnd(by sink: any OutputSink) {
+    guard controller === sink else { return }
+    endTaken = true
+    onEnd()
+  }
+
+  /// Nobody will ever want it: it is read and dropped, so that the process and its shim are not held up.
+  package func discard() {
+    discards = true
+    dropTaken()
+    resumeReading()
+  }
+
+  /// What a controller has taken is not kept any longer for who comes again.
+  package func dropTaken() {
+    if discards { position = bytesRead }
+    buffer.drop(before: position)
+  }
+
+  // MARK: - Ends
 
   /// Gives up on the FIFO: nothing more is read from it.
   package func abandon(_ end: End) {
     finish(end)
   }
 
-  /// The drain deadline has passed: no more is read, and what waits for the sink goes no further.
+  /// The drain deadline has passed: no more is read, and what the controller has not taken goes no further.
   package func giveUp() {
-    if isDrained { return }
+    if isOver { return }
     finish(.timeout)
-    guard let sink, !backlog.isEmpty else { return }
-    // Also where the FIFO had ended: the sink did not get all of it.
-    end = .timeout
-    backlog = []
-    sink.gave(up: bytesDelivered..<bytesRead, of: self)
-    bytesDelivered = bytesRead
+    guard let controller, !endTaken else { return }
+    // Also where the FIFO had ended: the controller did not get all of it.
+    if position < bytesRead { end = .timeout }
+    endTaken = true
+    controller.gave(up: position..<bytesRead)
+    position = bytesRead
   }
+
+  /// The process is over; observers are not waited for.
+  package func finishObservers() {
+    for observer in observers { observer.finish() }
+    observers = []
+  }
+
+  private func finish(_ end: End) {
+    if self.end != nil { return }
+    self.end = end
+    close()
+    controller?.wake()
+    for observer in observers { observer.wake() }
+    onEnd()
+  }
+
+  private func close() {
+    setReading(false)
+    descriptor = nil
+  }
+
+  // MARK: - Reading
 
   package func ready(readable: Bool, writable: Bool, hangup: Bool) {
     read()
   }
 
+  /// How much may be read before somebody has to take something.
+  private var room: Int {
+    if discards || overflow == .drop && controller == nil { return OutputReader.scratch.count }
+    let waiting = Int(bytesRead - max(position, oldest))
+    return (controller == nil ? backlog : buffer.limit) - waiting
+  }
+
   /// Reads once, and sees to the next time.
   private func read() {
-    if let sink, !sink.hasRoom { return setReading(false) }
     let scratch = OutputReader.scratch
-    let room = sink == nil ? min(scratch.count, backlogLimit - backlog.count) : scratch.count
+    let room = min(room, scratch.count)
     if room <= 0 { return setReading(false) }
     do throws(SystemError) {
       let count = try descriptor?.read(into: UnsafeMutableRawBufferPointer(rebasing: scratch.prefix(room)))
       if count == 0 { return finish(.eof) }
-      bytesRead += UInt64(count ?? 0)
       pace(count ?? 0)
       if let count { take(UnsafeRawBufferPointer(rebasing: scratch.prefix(count))) }
     } catch {
       finish(.lost)
     }
+  }
+
+  private func take(_ chunk: UnsafeRawBufferPointer) {
+    buffer.append(chunk)
+    if discards { dropTaken() }
+    controller?.wake()
+    for observer in observers { observer.wake() }
   }
 
   private func pace(_ count: Int) {
@@ -139,53 +225,8 @@ package final class OutputReader: ReadinessHandler {
     self?.read()
   }
 
-  private func take(_ chunk: UnsafeRawBufferPointer) {
-    guard let sink else {
-      backlog.append(contentsOf: chunk)
-      return
-    }
-    guard backlog.isEmpty else {
-      backlog.append(contentsOf: chunk)
-      return flush(to: sink)
-    }
-    let taken = sink.deliver(chunk, from: self, offset: bytesDelivered, final: false)
-    bytesDelivered += UInt64(taken)
-    backlog.append(contentsOf: chunk.dropFirst(taken))
-  }
-
-  private func flush(to sink: any OutputSink) {
-    var start = 0
-    while start < backlog.count, sink.hasRoom {
-      let limit = min(backlog.count, start + OutputReader.scratch.count)
-      let final = end != nil && limit == backlog.count
-      let taken = backlog.withUnsafeBytes { bytes in
-        sink.deliver(
-          UnsafeRawBufferPointer(rebasing: bytes[start..<limit]), from: self, offset: bytesDelivered,
-          final: final)
-      }
-      if taken == 0 { break }
-      bytesDelivered += UInt64(taken)
-      start += taken
-    }
-    backlog.removeFirst(start)
-    if backlog.isEmpty { backlog = [] }
-    if isDrained, !endTold {
-      endTold = true
-      sink.ended(self)
-    }
-  }
-
-  private func finish(_ end: End) {
-    if self.end != nil { return }
-    self.end = end
-    close()
-    if let sink { flush(to: sink) }
-    onEnd()
-  }
-
-  private func close() {
-    setReading(false)
-    descriptor = nil
+  private func resumeReading() {
+    if room > 0 { setReading(true) }
   }
 
   /// A stream that is not to be read leaves the poller: without interest epoll would still report a hangup, again and

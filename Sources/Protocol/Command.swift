@@ -25,7 +25,7 @@ package enum Commands {
     TaskStart.self, TaskPause.self, TaskResume.self, TaskUpdate.self, TaskStats.self, TaskProcesses.self,
     TaskCheckpoint.self, TaskDelete.self,
     ProcessExec.self, ProcessKill.self, ProcessResize.self, ProcessStatus.self, ProcessDelete.self,
-    StdioAttach.self, StdioDetach.self, StdioWrite.self, StdioClose.self,
+    StdioAttach.self, StdioDetach.self, StdioCredit.self, StdioWrite.self, StdioClose.self,
     Run.self,
   ]
 

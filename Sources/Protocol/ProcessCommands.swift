@@ -13,46 +13,6 @@ package struct TerminalSize: Sendable, Equatable {
   }
 }
 
-/// What becomes of a process when the connection that started it goes.
-package enum OnDisconnect: String, Sendable, CaseIterable {
-  case keep, kill
-}
-
-/// How output reaches the connection that attaches.
-package struct Attachment: Sendable, Equatable {
-  package var streams: Set<StreamName> = [.stdout, .stderr]
-  package var encoding: Encoding = .auto
-
-  package init() {}
-
-  init(_ arguments: inout Arguments) throws(ProtocolError) {
-    if let names = try arguments.strings("streams") {
-      streams = []
-      for name in names {
-        guard let stream = StreamName(rawValue: name), stream != .stdin else {
-          throw arguments.invalid("streams", "an array of stdout and stderr")
-        }
-        streams.insert(stream)
-      }
-    }
-    encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
-  }
-}
-
-/// What `task.start`, `process.exec` and `run` say about a process's stdio.
-package struct StdioArguments: Sendable {
-  /// Without it the process reads /dev/null.
-  package let stdin: Bool
-  package let size: TerminalSize?
-  package let attach: Attachment?
-
-  init(_ arguments: inout Arguments, stdinByDefault: Bool) throws(ProtocolError) {
-    stdin = try arguments.bool("stdin") ?? stdinByDefault
-    size = try arguments.nested("size") { nested throws(ProtocolError) in try TerminalSize(&nested) }
-    attach = try arguments.nested("attach") { nested throws(ProtocolError) in try Attachment(&nested) }
-  }
-}
-
 /// Exec: one more process in a running container.
 package struct ProcessExec: Command {
   package enum Source: Sendable {

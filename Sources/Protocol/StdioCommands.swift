@@ -26,6 +26,29 @@ package struct StdioDetach: Command {
   }
 }
 
+/// Grants output up to an absolute offset.
+package struct StdioCredit: Command {
+  package static let name = "stdio.credit"
+  package let container: String
+  package let process: ProcessName
+  package let stream: StreamName
+  package let offset: UInt64
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    container = try arguments.container()
+    process = try arguments.process()
+    guard let stream = try arguments.choice("stream", StreamName.self) else {
+      throw arguments.missing("stream")
+    }
+    if stream == .stdin { throw arguments.invalid("stream", "stdout or stderr") }
+    self.stream = stream
+    guard let offset = try arguments.integer("offset", in: 0...Limits.offset) else {
+      throw arguments.missing("offset")
+    }
+    self.offset = UInt64(offset)
+  }
+}
+
 /// Bytes for stdin.
 package struct StdioWrite: Command {
   package static let name = "stdio.write"

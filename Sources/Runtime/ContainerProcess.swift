@@ -27,6 +27,7 @@ package final class ContainerProcess {
   var isBeingDeleted = false
   /// It has ended, and what of is being found out.
   private var isEnding = false
+  private let output: OutputOptions
   private let host: any ProcessHost
   private var drainTimer: Poller.TimerID?
   private var exitWaiters: [ObjectIdentifier: Waiter] = [:]
@@ -38,10 +39,13 @@ package final class ContainerProcess {
   package static let drainDeadline = Duration.seconds(10)
 
   /// One of ours: opens the outputs of FIFOs that exist.
-  init(container: String, exec: String?, own fifos: FIFOSet, host: any ProcessHost) throws(SystemError) {
+  init(
+    container: String, exec: String?, own fifos: FIFOSet, output: OutputOptions, host: any ProcessHost
+  ) throws(SystemError) {
     self.container = container
     self.exec = exec
     self.fifos = fifos
+    self.output = output
     self.host = host
     isOwn = true
     fifosAreKnown = true
@@ -53,7 +57,8 @@ package final class ContainerProcess {
   init(container: String, exec: String?, foreign fifos: FIFOSet?, host: any ProcessHost) {
     self.container = container
     self.exec = exec
-    self.fifos = fifos ?? FIFOSet(stdin: "", stdout: "", stderr: "", terminal: false)
+    self.fifos = fifos ?? FIFOSet.none
+    output = OutputOptions()
     self.host = host
     isOwn = false
     fifosAreKnown = fifos != nil
@@ -61,13 +66,18 @@ package final class ContainerProcess {
 
   /// Opens outputs that are not open; two readers of one FIFO would share its bytes out between them.
   func openOutputs() throws(SystemError) {
-    let ended: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
-    if stdout == nil, !fifos.stdout.isEmpty { stdout = try OutputReader(path: fifos.stdout, onEnd: ended) }
     do {
-      if stderr == nil, !fifos.stderr.isEmpty { stderr = try OutputReader(path: fifos.stderr, onEnd: ended) }
+      if stdout == nil, !fifos.stdout.isEmpty { stdout = try makeReader(fifos.stdout) }
+      if stderr == nil, !fifos.stderr.isEmpty { stderr = try makeReader(fifos.stderr) }
     } catch {
       stdout?.abandon(.lost)
       throw error
+    }
+  }
+
+  private func makeReader(_ path: String) throws(SystemError) -> OutputReader {
+    try OutputReader(path: path, backlog: output.backlog, overflow: output.overflow) { [weak self] in
+      self?.outputMayHaveEnded()
     }
   }
 
@@ -155,20 +165,16 @@ package final class ContainerProcess {
     outputMayHaveEnded()
   }
 
-  /// Also called by readers of the output when they have got everything or have gone.
-  package func outputMayHaveEnded() {
+  private func outputMayHaveEnded() {
     guard life.exit != nil else { return }
-    let over = readers.allSatisfy { _, reader in
-      reader.end != nil && reader.sink.map { reader.isDrained && $0.isFlushed } ?? true
-    }
-    guard over else { return }
+    guard readers.allSatisfy({ _, reader in reader.isOver }) else { return }
     cancelDrainTimer()
     tell(life.outputEnded())
   }
 
   /// Nobody will ask for what has no reader now: it is read and dropped, so that the end need not wait for one.
   package func discardUnread() {
-    for (_, reader) in readers where reader.sink == nil { reader.attach(DiscardingSink.shared) }
+    for (_, reader) in readers where reader.controller == nil { reader.discard() }
     outputMayHaveEnded()
   }
 
@@ -222,6 +228,7 @@ package final class ContainerProcess {
         host.tell(.processExited(container, exec: exec, pid: pid, status))
         resume(&exitWaiters)
       case .closed(let status):
+        for (_, reader) in readers { reader.finishObservers() }
         host.tell(.processClosed(container, exec: exec, pid: pid, status, streams: outputs))
         resume(&closeWaiters)
         host.processClosed(self)
@@ -272,6 +279,15 @@ package final class ContainerProcess {
     for waiter in waiters.values { waiter.resume() }
     waiters = [:]
   }
+}
+
+/// How the outputs of a process are kept.
+package struct OutputOptions: Sendable, Equatable {
+  /// Bytes of each stream that are kept while nobody reads.
+  package var backlog = 262_144
+  package var overflow = Overflow.block
+
+  package init() {}
 }
 
 /// What a process needs of the runtime that holds it.

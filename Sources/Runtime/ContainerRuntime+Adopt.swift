@@ -30,7 +30,8 @@ extension ContainerRuntime {
       return ContainerProcess(container: container.id, exec: exec, foreign: fifos, host: self)
     }
     do throws(SystemError) {
-      return try ContainerProcess(container: container.id, exec: exec, own: fifos, host: self)
+      return try ContainerProcess(
+        container: container.id, exec: exec, own: fifos, output: OutputOptions(), host: self)
     } catch {
       // Without its stdio it is still a process, which must not be orphaned by deleting its container.
       log.warning("cannot attach", metadata: ["container": "\(container.id)", "error": "\(error)"])

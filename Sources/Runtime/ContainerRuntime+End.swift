@@ -90,6 +90,7 @@ extension ContainerRuntime {
       }
     }
     recent.add(process.container, exec: exec, pid: process.pid)
+    for (_, reader) in process.readers { reader.dropTaken() }
     process.release()
     containers[process.container]?.remember(process)
   }

@@ -11,9 +11,11 @@ extension ContainerRuntime {
     package var size: WindowSize?
     /// A directory with a checkpoint to go on from; of the init process only.
     package var checkpoint: String?
+    package var output: OutputOptions
 
-    package init(stdin: Bool, size: WindowSize?, checkpoint: String? = nil) {
+    package init(stdin: Bool, output: OutputOptions, size: WindowSize?, checkpoint: String? = nil) {
       self.stdin = stdin
+      self.output = output
       self.size = size
       self.checkpoint = checkpoint
     }
@@ -31,7 +33,7 @@ extension ContainerRuntime {
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
     try checkCheckpoint(options.checkpoint, for: container)
     let process = try makeProcess(
-      container, exec: nil, stdin: options.stdin, terminal: container.metadata?.facts.terminal ?? false)
+      container, exec: nil, options, terminal: container.metadata?.facts.terminal ?? false)
     container.began(process)
     attach(process)
     do throws(RuntimeError) {
@@ -105,7 +107,7 @@ extension ContainerRuntime {
     if let known = container.execs[exec], !known.isDeleted {
       throw RuntimeError(.alreadyExists, "process \(exec) exists")
     }
-    let process = try makeProcess(container, exec: exec, stdin: options.stdin, terminal: terminal)
+    let process = try makeProcess(container, exec: exec, options, terminal: terminal)
     container.execs[exec] = process
     attach(process)
     do throws(RuntimeError) {
@@ -144,17 +146,19 @@ extension ContainerRuntime {
   }
 
   private func makeProcess(
-    _ container: Container, exec: String?, stdin: Bool, terminal: Bool
+    _ container: Container, exec: String?, _ options: StartOptions, terminal: Bool
   ) throws(RuntimeError) -> ContainerProcess {
     do throws(SystemError) {
       for directory in [bundles, container.bundle] where mkdir(directory, 0o700) != 0 && errno != EEXIST {
         throw SystemError.last("mkdir \(directory)")
       }
       let fifos = try FIFOSet.make(
-        in: container.bundle, prefix: exec.map { "exec-" + $0 } ?? "init", stdin: stdin, terminal: terminal,
+        in: container.bundle, prefix: exec.map { "exec-" + $0 } ?? "init", stdin: options.stdin,
+        terminal: terminal,
         owner: (container.metadata?.facts.ioUID ?? 0, container.metadata?.facts.ioGID ?? 0))
       do throws(SystemError) {
-        return try ContainerProcess(container: container.id, exec: exec, own: fifos, host: self)
+        return try ContainerProcess(
+          container: container.id, exec: exec, own: fifos, output: options.output, host: self)
       } catch {
         fifos.remove()
         throw error

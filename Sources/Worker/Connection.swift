@@ -4,10 +4,7 @@ internal import Glibc
 internal import Protocol
 internal import Runtime
 
-/// One client: its lines in, its lines out.
-///
-/// Output has two parts. Replies and lifecycle events go first; stdio waits behind them, and only as much of it is
-/// taken from the processes as fits a small buffer. What waits at all is bounded: a client that does not read is cut.
+/// One client: its lines in, its lines out. What waits for it is bounded: a client that does not read is cut.
 @Loop
 final class Connection: ReadinessHandler {
   unowned let server: Server
@@ -17,18 +14,13 @@ final class Connection: ReadinessHandler {
   private var outputRegistration: Poller.Registration?
   private var framer = LineFramer()
 
-  /// Being written, from `sent` on. Whatever is in here goes out before anything told later.
-  private var out: [UInt8] = []
-  private var sent = 0
-  private var urgent: [UInt8] = []
-  private var bulk: [UInt8] = []
+  private let outbox = Outbox()
   private var flushScheduled = false
   private var wantsWritable = false
 
   private var inflight: [ObjectIdentifier: Ticket] = [:]
   /// How many of them are in the queue; those out of band do not count against the limit.
   private var queued = 0
-  /// Streams that wait for room, in the order in which they are served.
   private var sinks: [ObjectIdentifier: StreamSink] = [:]
   /// Processes that end with this connection.
   private var dependents: [ObjectIdentifier: ContainerProcess] = [:]
@@ -37,8 +29,6 @@ final class Connection: ReadinessHandler {
   private(set) var closed = false
   private(set) var client: String?
 
-  /// Stdio that may wait in this connection before its streams are held back.
-  private static let bulkLimit = 256 << 10
   /// How long a client that is cut may take to read why.
   private static let farewell = Duration.seconds(2)
 
@@ -58,12 +48,12 @@ final class Connection: ReadinessHandler {
       guard error.number == EPERM else { return close() }
       readAlways()
     }
-    urgent += greeting
-    scheduleFlush()
+    send(greeting)
   }
 
   var inflightCount: Int { queued }
-  var waitingBytes: Int { out.count - sent + urgent.count + bulk.count }
+  var waitingBytes: Int { outbox.waiting }
+  var isCongested: Bool { outbox.isCongested }
 
   func introduce(_ client: String?) {
     self.client = client
@@ -180,8 +170,8 @@ final class Connection: ReadinessHandler {
   /// Writes a line that goes before stdio.
   func send(_ write: (inout [UInt8]) -> Void) {
     if closed || cut { return }
-    write(&urgent)
-    if out.count - sent + urgent.count > Limits.outputBuffer { return cutOff() }
+    outbox.append(write)
+    if outbox.waiting > Limits.outputBuffer { return cutOff() }
     scheduleFlush()
   }
 
@@ -189,13 +179,11 @@ final class Connection: ReadinessHandler {
     send { $0 += line }
   }
 
-  var hasRoomForStdio: Bool { bulk.count < Connection.bulkLimit }
-  var stdioIsFlushed: Bool { bulk.isEmpty }
-
-  /// Writes stdio, which goes behind everything else.
-  func sendStdio<Value>(_ write: (inout [UInt8]) -> Value) -> Value {
-    defer { scheduleFlush() }
-    return write(&bulk)
+  /// A stream has something for this client.
+  func ready(_ sink: StreamSink) {
+    if closed || cut { return }
+    outbox.enqueue(sink)
+    scheduleFlush()
   }
 
   private func scheduleFlush() {
@@ -211,40 +199,18 @@ final class Connection: ReadinessHandler {
   }
 
   private func flush() {
-    while !closed {
-      if sent == out.count, !refill() { break }
-      guard let count = write() else { return }
-      sent += count
+    while !closed, let bytes = outbox.next() {
+      let count: Int?
+      do {
+        count = try bytes.withUnsafeBytes { try transmit($0) }
+      } catch {
+        return close()
+      }
+      guard let count else { return watchWritable(true) }
+      outbox.wrote(count)
     }
     watchWritable(false)
     closeWhenDone()
-  }
-
-  /// Moves the next lines to where they are written from; false when there are none.
-  private func refill() -> Bool {
-    out.removeAll(keepingCapacity: out.capacity <= 2 * Connection.bulkLimit)
-    sent = 0
-    if !urgent.isEmpty {
-      swap(&out, &urgent)
-      return true
-    }
-    if bulk.isEmpty { return false }
-    swap(&out, &bulk)
-    for sink in sinks.values { sink.roomAgain() }
-    return true
-  }
-
-  private func write() -> Int? {
-    do {
-      let count = try out.withUnsafeBytes { bytes in
-        try transmit(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
-      }
-      if count == nil { watchWritable(true) }
-      return count
-    } catch {
-      close()
-      return nil
-    }
   }
 
   private func transmit(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
@@ -265,9 +231,8 @@ final class Connection: ReadinessHandler {
   /// The client does not read: what it has not begun to read it will not get, but why.
   private func cutOff() {
     cut = true
-    urgent = []
-    bulk = []
-    ServerLine.bye(.slowConsumer, lastSequence: server.events.last, into: &urgent)
+    outbox.clear()
+    outbox.append { ServerLine.bye(.slowConsumer, lastSequence: server.events.last, into: &$0) }
     letGo()
     scheduleFlush()
     _ = Poller.shared.schedule(after: Connection.farewell) { [weak self] in self?.close() }
@@ -303,7 +268,7 @@ final class Connection: ReadinessHandler {
   // MARK: - End
 
   private func closeWhenDone() {
-    guard inputEnded || cut, inflight.isEmpty, sent == out.count, urgent.isEmpty, bulk.isEmpty else { return }
+    guard inputEnded || cut, inflight.isEmpty, outbox.isEmpty else { return }
     close()
   }
 
@@ -321,8 +286,7 @@ final class Connection: ReadinessHandler {
     outputRegistration = nil
     input = nil
     output = nil
-    (out, urgent, bulk) = ([], [], [])
-    sent = 0
+    outbox.clear()
     letGo()
     server.closed(self)
   }

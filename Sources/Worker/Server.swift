@@ -142,6 +142,7 @@ final class Server {
           $0.field("inflight", Limits.inflight)
           $0.field("chunk", Limits.chunk)
           $0.field("window", Limits.window)
+          $0.field("backlog", Limits.backlog)
           $0.field("stdin", Limits.stdinBuffer)
           $0.field("output", Limits.outputBuffer)
         }

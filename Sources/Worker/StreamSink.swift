@@ -7,67 +7,125 @@ internal import Runtime
 final class StreamSink: OutputSink {
   let process: ContainerProcess
   let stream: StreamName
+  let role: StreamRole
+  /// The first byte that the client has not been sent.
+  private(set) var position: UInt64
+  /// The first byte that it may not be sent yet; nil where the connection alone decides.
+  private(set) var credit: UInt64?
+  /// True while it has a place in the connection's outbox.
+  var isQueued = false
   private let reader: OutputReader
   private let line: StdioLine
   private unowned let connection: Connection
   private var over = false
 
   init(
-    _ reader: OutputReader, of process: ContainerProcess, stream: StreamName, encoding: Encoding,
-    to connection: Connection
+    _ reader: OutputReader, of process: ContainerProcess, stream: StreamName, role: StreamRole,
+    from position: UInt64,
+    window: UInt64?, encoding: Encoding, to connection: Connection
   ) {
     self.reader = reader
     self.process = process
     self.stream = stream
+    self.role = role
+    self.position = position
     self.connection = connection
+    credit = window.map { position + $0 }
     line = StdioLine(
       container: process.container, process: process.name, stream: stream, encoding: encoding)
   }
 
-  var hasRoom: Bool { connection.hasRoomForStdio }
-  var isFlushed: Bool { connection.stdioIsFlushed }
+  /// Bytes that could be sent now.
+  var waiting: UInt64 { min(reader.bytesRead, credit ?? .max) - min(position, credit ?? .max) }
 
-  func deliver(_ chunk: UnsafeRawBufferPointer, from reader: OutputReader, offset: UInt64, final: Bool) -> Int
-  {
-    connection.sendStdio { line.append(chunk, offset: offset, final: final, to: &$0) }
+  func wake() {
+    if !over { connection.ready(self) }
   }
 
-  func gave(up range: Range<UInt64>, of reader: OutputReader) {
+  /// Grants more, up to an absolute offset; less than before is no error and no change.
+  ///
+  /// - Returns: up to where it is granted now.
+  func grant(upTo offset: UInt64) -> UInt64 {
+    let granted = max(credit ?? offset, offset)
+    credit = granted
+    wake()
+    return granted
+  }
+
+  /// Writes its next line; true when another one could follow.
+  func pull(into bytes: inout [UInt8]) -> Bool {
+    if over { return false }
+    if position < reader.oldest {
+      gap(to: reader.oldest, reason: role == .controller ? "expired" : "slow", into: &bytes)
+      return true
+    }
+    let chunk = reader.bytes(from: position, atMost: Int(min(waiting, UInt64(Limits.chunk))))
+    let end = position + UInt64(chunk.count)
+    let isLast = reader.end != nil && end == reader.bytesRead
+    if chunk.isEmpty {
+      if isLast { finish(into: &bytes) }
+      return false
+    }
+    // What was held back, part of a character, comes again with what follows.
+    let taken = line.append(chunk, offset: position, final: isLast, to: &bytes)
+    move(to: position + UInt64(taken))
+    return taken > 0
+  }
+
+  private func move(to offset: UInt64) {
+    position = offset
+    if role == .controller { reader.took(upTo: offset, by: self) }
+  }
+
+  // MARK: - Ends
+
+  func gave(up range: Range<UInt64>) {
     // Before the process.closed that follows, which does not wait behind stdio.
     connection.send { bytes in
-      ServerLine.write(into: &bytes) { writer in
-        writer.field("event", "stdio.gap")
-        writer.field("container", process.container)
-        writer.field("process", process.name.description)
-        writer.field("stream", stream.rawValue)
-        writer.field("from", range.lowerBound)
-        writer.field("to", range.upperBound)
-        writer.field("reason", "timeout")
-      }
+      if !range.isEmpty { gap(to: range.upperBound, reason: "timeout", into: &bytes) }
+      end(into: &bytes)
     }
   }
 
-  func ended(_ reader: OutputReader) {
+  func finish() {
+    if over { return }
+    connection.send { bytes in
+      // What a client that reads can have at once it gets.
+      if !connection.isCongested { while pull(into: &bytes) {} }
+      if position < reader.bytesRead { gap(to: reader.bytesRead, reason: "slow", into: &bytes) }
+      if !over { end(into: &bytes) }
+    }
+  }
+
+  private func finish(into bytes: inout [UInt8]) {
+    end(into: &bytes)
+    reader.tookEnd(by: self)
+  }
+
+  private func end(into bytes: inout [UInt8]) {
     over = true
-    connection.sendStdio { bytes in
-      ServerLine.write(into: &bytes) { writer in
-        writer.field("event", "stdio.eof")
-        writer.field("container", process.container)
-        writer.field("process", process.name.description)
-        writer.field("stream", stream.rawValue)
-        writer.field("offset", reader.bytesDelivered)
-      }
+    connection.remove(self)
+    ServerLine.write(into: &bytes) { writer in
+      head("stdio.eof", &writer)
+      writer.field("offset", position)
     }
   }
 
-  /// What this sink has delivered is on its way to the client.
-  func roomAgain() {
-    if over {
-      connection.remove(self)
-      process.outputMayHaveEnded()
-    } else {
-      reader.resume()
+  private func gap(to offset: UInt64, reason: String, into bytes: inout [UInt8]) {
+    ServerLine.write(into: &bytes) { writer in
+      head("stdio.gap", &writer)
+      writer.field("from", position)
+      writer.field("to", offset)
+      writer.field("reason", reason)
     }
+    move(to: offset)
+  }
+
+  private func head(_ event: String, _ writer: inout JSONWriter) {
+    writer.field("event", event)
+    writer.field("container", process.container)
+    writer.field("process", process.name.description)
+    writer.field("stream", stream.rawValue)
   }
 
   /// The client wants no more of it.
@@ -77,9 +135,8 @@ final class StreamSink: OutputSink {
   }
 
   func detach() {
+    over = true
     reader.detach(self)
-    // Nobody waits for output any more: that may have been the last thing.
-    process.outputMayHaveEnded()
   }
 }
 

@@ -21,6 +21,9 @@ final class Inbox: Sendable {
     var history: [JSON] = []
     var waiters: [Waiter] = []
     var output: [String: [UInt8]] = [:]
+    /// The offset of a stream's first byte that came, and of the next to come.
+    var first: [String: Int] = [:]
+    var next: [String: Int] = [:]
     var broken: [String: String] = [:]
     var outputWaiters: [OutputWaiter] = []
     var over = false
@@ -61,6 +64,9 @@ final class Inbox: Sendable {
     let parsed = try? line.withUnsafeBytes { try JSON.parse($0) }.value
     let json = parsed ?? .string("not JSON: " + String(decoding: line, as: UTF8.self))
     if json["event"].string == "stdio.data" { return keepOutput(json) }
+    if json["event"].string == "stdio.gap" {
+      state.with { $0.next[Self.key(json)] = json["to"].int }
+    }
     let waiter = state.with { state -> Waiter? in
       state.history.append(json)
       guard let index = state.waiters.firstIndex(where: { $0.fits(json) }) else {
@@ -73,18 +79,19 @@ final class Inbox: Sendable {
   }
 
   private func keepOutput(_ json: JSON) {
-    let key = [json["container"], json["process"], json["stream"]].map { $0.string ?? "" }.joined(
-      separator: "/")
+    let key = Self.key(json)
     let bytes =
       json["text"].string.map { Array($0.utf8) }
       ?? Array(Data(base64Encoded: json["base64"].string ?? "") ?? Data())
     let (waiters, output) = state.with { state -> ([OutputWaiter], [UInt8]) in
-      let expected = state.output[key]?.count ?? 0
-      if json["offset"].int != expected {
-        state.broken[key] = "offset \(json["offset"]) after \(expected) bytes"
+      let offset = json["offset"].int ?? -1
+      if state.output[key] == nil { state.first[key] = offset }
+      if let next = state.next[key], next != offset {
+        state.broken[key] = "offset \(offset) instead of \(next)"
       }
+      state.next[key] = offset + bytes.count
       state.output[key, default: []] += bytes
-      let count = expected + bytes.count
+      let count = state.output[key]?.count ?? 0
       let isServed = { (waiter: OutputWaiter) in waiter.key == key && waiter.count <= count }
       let served = state.outputWaiters.filter(isServed)
       if served.isEmpty { return ([], []) }
@@ -176,10 +183,15 @@ final class Inbox: Sendable {
     }
   }
 
-  func output(_ key: String) throws -> [UInt8] {
-    let (bytes, broken) = state.with { ($0.output[key] ?? [], $0.broken[key]) }
+  func output(_ key: String, from first: Int) throws -> [UInt8] {
+    let (bytes, begin, broken) = state.with { ($0.output[key] ?? [], $0.first[key] ?? first, $0.broken[key]) }
     if let broken { throw TestFailure("\(key): \(broken)") }
+    if begin != first { throw TestFailure("\(key): began at \(begin)") }
     return bytes
+  }
+
+  private static func key(_ json: JSON) -> String {
+    [json["container"], json["process"], json["stream"]].map { $0.string ?? "" }.joined(separator: "/")
   }
 
   func history() -> [JSON] { state.with { $0.history } }

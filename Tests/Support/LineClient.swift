@@ -111,11 +111,11 @@ package final class LineClient: Sendable {
     try await inbox.ended(seconds: seconds)
   }
 
-  /// The output that came so far, whose offsets must have been contiguous.
-  package func output(_ container: String, _ process: String = "init", _ stream: String = "stdout") throws
-    -> [UInt8]
-  {
-    try inbox.output("\(container)/\(process)/\(stream)")
+  /// The output that came so far, whose offsets must have been contiguous but for gaps that were told.
+  package func output(
+    _ container: String, _ process: String = "init", _ stream: String = "stdout", from first: Int = 0
+  ) throws -> [UInt8] {
+    try inbox.output("\(container)/\(process)/\(stream)", from: first)
   }
 
   /// Waits until so much output of a stream has come, and returns what there is of it then.

@@ -4,15 +4,19 @@ internal import Runtime
 
 extension StdioArguments {
   func options(checkpoint: String? = nil) -> ContainerRuntime.StartOptions {
-    ContainerRuntime.StartOptions(
-      stdin: stdin, size: size.map { WindowSize(columns: $0.columns, rows: $0.rows) }, checkpoint: checkpoint)
+    var output = OutputOptions()
+    output.backlog = options.backlog
+    output.overflow = options.overflow == .drop ? .drop : .block
+    return ContainerRuntime.StartOptions(
+      stdin: stdin, output: output, size: size.map { WindowSize(columns: $0.columns, rows: $0.rows) },
+      checkpoint: checkpoint)
   }
 
   /// Attaches the connection before the process runs.
   @Loop
   func attach(_ process: ContainerProcess, to connection: Connection) {
     guard let attach else { return }
-    // A new process has no reader yet, so nothing stands against it.
+    // A new process has no reader and no bytes yet, so nothing stands against it.
     _ = try? process.attach(attach, to: connection)
   }
 }

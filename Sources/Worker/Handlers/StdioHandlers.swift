@@ -3,24 +3,50 @@ internal import Protocol
 internal import Runtime
 
 extension ContainerProcess {
-  /// Gives the streams to a connection, from where the last reader stopped.
+  /// Gives streams to a connection; all of them or none.
   func attach(_ attachment: Attachment, to connection: Connection) throws(ProtocolError) -> JSONValue {
-    let streams = StreamName.allCases.filter { attachment.streams.contains($0) }
-    for stream in streams {
-      guard let sink = reader(stream)?.sink, sink !== connection.sink(of: self, stream) else { continue }
-      throw ProtocolError(
-        .wrongState, "\(stream.rawValue) has another reader", container: container, process: name.description)
-    }
-    var offsets: [String: JSONValue] = [:]
-    for stream in streams {
+    var places: [(stream: StreamName, reader: OutputReader, role: StreamRole, from: UInt64)] = []
+    for stream in StreamName.allCases where attachment.streams.contains(stream) {
       guard let reader = reader(stream) else { continue }
-      offsets[stream.rawValue] = ["offset": .int(Int64(reader.bytesDelivered))]
-      connection.sink(of: self, stream)?.leave()
-      let sink = StreamSink(reader, of: self, stream: stream, encoding: attachment.encoding, to: connection)
-      connection.add(sink)
-      reader.attach(sink)
+      let role = try role(attachment.role, of: connection, stream, reader)
+      let from = attachment.from[stream] ?? (role == .controller ? reader.position : reader.bytesRead)
+      if from > reader.bytesRead {
+        throw ProtocolError(
+          .invalidArgument, "\(stream.rawValue) has \(reader.bytesRead) bytes so far", argument: "from",
+          container: container, process: name.description)
+      }
+      places.append((stream, reader, role, from))
     }
-    return .object(offsets)
+    var told: [String: JSONValue] = [:]
+    for place in places {
+      let sink = StreamSink(
+        place.reader, of: self, stream: place.stream, role: place.role, from: place.from,
+        window: attachment.window,
+        encoding: attachment.encoding, to: connection)
+      let last = connection.sink(of: self, place.stream)
+      connection.add(sink)
+      switch place.role {
+      case .controller: place.reader.attach(controller: sink, at: place.from)
+      case .observer: place.reader.attach(observer: sink)
+      }
+      // After the new one has its place: a stream that nobody has could be taken to be over.
+      last?.leave()
+      told[place.stream.rawValue] = ["offset": .int(Int64(place.from)), "role": .string(place.role.rawValue)]
+    }
+    return .object(told)
+  }
+
+  /// The controller is who came first, until it goes.
+  private func role(
+    _ wanted: StreamRole?, of connection: Connection, _ stream: StreamName, _ reader: OutputReader
+  ) throws(ProtocolError) -> StreamRole {
+    let isFree = reader.controller == nil || reader.controller === connection.sink(of: self, stream)
+    if wanted == .controller, !isFree {
+      throw ProtocolError(
+        .wrongState, "\(stream.rawValue) has another controller", container: container,
+        process: name.description)
+    }
+    return wanted ?? (isFree ? .controller : .observer)
   }
 }
 
@@ -75,9 +101,24 @@ extension StdioDetach: HandledCommand {
     for stream in streams {
       guard let sink = context.connection.sink(of: process, stream) else { continue }
       sink.leave()
-      offsets[stream.rawValue] = ["offset": .int(Int64(process.reader(stream)?.bytesDelivered ?? 0))]
+      offsets[stream.rawValue] = ["offset": .int(Int64(sink.position))]
     }
     return .object(offsets)
+  }
+}
+
+extension StdioCredit: HandledCommand {
+  var route: Route { .outOfBand }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    // Not loaded where it is not at hand: what this connection is attached to is.
+    let process = context.server.runtime.containers[container]?.process(process.exec)
+    guard let process, let sink = context.connection.sink(of: process, stream) else {
+      throw ProtocolError(
+        .wrongState, "this connection is not attached to \(stream.rawValue)", container: container,
+        process: self.process.description)
+    }
+    return ["offset": .int(Int64(sink.grant(upTo: offset)))]
   }
 }
 

@@ -1,0 +1,99 @@
+/// What becomes of a process when the connection that started it goes.
+package enum OnDisconnect: String, Sendable, CaseIterable {
+  case keep, kill
+}
+
+/// What a connection is to a stream.
+package enum StreamRole: String, Sendable, CaseIterable {
+  /// Its pace is the stream's; there is one.
+  case controller
+  /// Misses what it does not take in time.
+  case observer
+}
+
+/// How output reaches the connection that attaches.
+package struct Attachment: Sendable, Equatable {
+  package var streams: Set<StreamName> = [.stdout, .stderr]
+  package var encoding: Encoding = .auto
+  /// The first byte of each stream that is wanted; where the last controller stopped when it is not said.
+  package var from: [StreamName: UInt64] = [:]
+  /// Bytes of each stream that may be sent before credit is granted; without it the connection alone decides.
+  package var window: UInt64?
+  /// Controller where there is none, observer where there is one, when it is not said.
+  package var role: StreamRole?
+
+  package init() {}
+
+  init(_ arguments: inout Arguments) throws(ProtocolError) {
+    if let names = try arguments.strings("streams") {
+      streams = []
+      for name in names {
+        guard let stream = StreamName(rawValue: name), stream != .stdin else {
+          throw arguments.invalid("streams", "an array of stdout and stderr")
+        }
+        streams.insert(stream)
+      }
+    }
+    encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
+    role = try arguments.choice("role", StreamRole.self)
+    window = try arguments.integer("window", in: 1...Limits.offset).map { UInt64($0) }
+    from = try Attachment.readFrom(&arguments)
+  }
+
+  /// One offset for all streams, or an object with one for each.
+  private static func readFrom(_ arguments: inout Arguments) throws(ProtocolError) -> [StreamName: UInt64] {
+    if arguments.peek("from")?.object == nil {
+      guard let offset = try arguments.integer("from", in: 0...Limits.offset) else { return [:] }
+      return [.stdout: UInt64(offset), .stderr: UInt64(offset)]
+    }
+    return try arguments.nested("from") { nested throws(ProtocolError) in
+      var offsets: [StreamName: UInt64] = [:]
+      for stream in [StreamName.stdout, .stderr] {
+        offsets[stream] = try nested.integer(stream.rawValue, in: 0...Limits.offset).map { UInt64($0) }
+      }
+      return offsets
+    } ?? [:]
+  }
+}
+
+/// What becomes of output that nobody reads, once the backlog is full.
+package enum OverflowPolicy: String, Sendable, CaseIterable {
+  case block, drop
+}
+
+/// How the outputs of a process are kept for who reads later.
+package struct StdioOptions: Sendable, Equatable {
+  package let overflow: OverflowPolicy
+  /// Bytes of each stream.
+  package let backlog: Int
+
+  package init() {
+    overflow = .block
+    backlog = Limits.window
+  }
+
+  init(_ arguments: inout Arguments) throws(ProtocolError) {
+    overflow = try arguments.choice("overflow", OverflowPolicy.self) ?? .block
+    backlog = Int(try arguments.integer("backlog", in: 0...Int64(Limits.backlog)) ?? Int64(Limits.window))
+  }
+}
+
+/// What `task.start`, `process.exec` and `run` say about a process's stdio.
+package struct StdioArguments: Sendable {
+  /// Without it the process reads /dev/null.
+  package let stdin: Bool
+  package let size: TerminalSize?
+  package let attach: Attachment?
+  package let options: StdioOptions
+
+  init(_ arguments: inout Arguments, stdinByDefault: Bool) throws(ProtocolError) {
+    stdin = try arguments.bool("stdin") ?? stdinByDefault
+    size = try arguments.nested("size") { nested throws(ProtocolError) in try TerminalSize(&nested) }
+    attach = try arguments.nested("attach") { nested throws(ProtocolError) in try Attachment(&nested) }
+    // A process that does not run yet has no byte but the first to come.
+    if attach?.from.values.contains(where: { $0 > 0 }) == true { throw arguments.invalid("attach.from", "0") }
+    options =
+      try arguments.nested("stdio") { nested throws(ProtocolError) in try StdioOptions(&nested) }
+      ?? StdioOptions()
+  }
+}

@@ -1,0 +1,248 @@
+import Foundation
+import Glibc
+import Testing
+import TestSupport
+
+/// Streams addressed by offset, with credit, policies and several readers.
+@Suite(.serialized)
+struct StreamTests {
+  private let target: JSON = ["container": "c1"]
+
+  /// Prints `0000001` and so on, 8 bytes a line: what stands at an offset is known.
+  private func numbers(_ range: ClosedRange<Int>) -> String {
+    "awk 'BEGIN { for (i = \(range.lowerBound); i <= \(range.upperBound); i++) printf \"%07d\\n\", i }'"
+  }
+
+  private func expected(_ range: Range<Int>) -> [UInt8] {
+    var bytes: [UInt8] = []
+    for line in range.lowerBound / 8 + 1...max(range.lowerBound, range.upperBound - 1) / 8 + 1 {
+      bytes += "\(10_000_000 + line)\n".utf8.dropFirst()
+    }
+    return Array(bytes.dropFirst(range.lowerBound % 8).prefix(range.count))
+  }
+
+  private func create(_ bed: TestBed, _ args: [String]) async throws {
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": JSON(args)])
+  }
+
+  // MARK: - Offsets
+
+  @Test func aClientThatComesAgainGoesOnAtItsByte() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", "\(numbers(1...1000)); read x; \(numbers(1001...2000))"])
+    let first = try bed.worker.connect()
+    try await first.call("task.start", ["container": "c1", "stdin": true, "attach": [:]])
+    _ = try await first.output(of: "c1", atLeast: 8000)
+    first.close()
+    // It had processed less than it was sent.
+    let again = try bed.worker.connect()
+    let place = try await again.call("stdio.attach", ["container": "c1", "from": ["stdout": 5000]])
+    #expect(place["stdout"] == ["offset": 5000, "role": "controller"])
+    try await again.call("stdio.write", ["container": "c1", "text": "\n"])
+    _ = try await again.event("process.closed", container: "c1")
+    #expect(try again.output("c1", from: 5000) == expected(5000..<16000))
+    // After the end, too, as long as the task is there.
+    let late = try await bed.client.call(
+      "stdio.attach", ["container": "c1", "streams": ["stdout"], "from": 15992])
+    #expect(late["stdout"]["offset"] == 15992)
+    _ = try await bed.client.event("stdio.eof", container: "c1")
+    #expect(try bed.client.output("c1", from: 15992) == expected(15992..<16000))
+    #expect(
+      try await bed.client.error("stdio.attach", ["container": "c1", "from": 16001])["code"]
+        == "invalid_argument")
+    again.close()
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func whatIsGoneIsAGapWithItsRange() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", numbers(1...100_000)])
+    try await bed.client.call("task.start", ["container": "c1", "attach": [:]])
+    _ = try await bed.client.event("process.closed", container: "c1")
+    #expect(try bed.client.output("c1") == expected(0..<800_000))
+    let late = try bed.worker.connect()
+    try await late.call("stdio.attach", ["container": "c1", "streams": ["stdout"], "from": 8])
+    let gap = try await late.event("stdio.gap", container: "c1")
+    #expect(gap["from"] == 8)
+    #expect(gap["reason"] == "expired")
+    let start = try #require(gap["to"].int)
+    #expect(start >= 800_000 - 400_000 && start <= 800_000 - 262_144)
+    _ = try await late.event("stdio.eof", container: "c1")
+    #expect(try late.output("c1", from: start) == expected(start..<800_000))
+    late.close()
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  // MARK: - Credit
+
+  @Test func noMoreComesThanIsGranted() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", numbers(1...50_000)])
+    try await bed.client.call(
+      "task.start",
+      ["container": "c1", "attach": ["window": 1000, "encoding": "base64", "streams": ["stdout"]]])
+    #expect(try await bed.client.output(of: "c1", atLeast: 1000).count == 1000)
+    // Replies and other streams do not wait for it.
+    try await bed.client.call("ping")
+    #expect(try await bed.run("c2", ["echo", "hi"])["exit_code"] == 0)
+    #expect(try bed.client.output("c1").count == 1000)
+    let credit: JSON = ["container": "c1", "stream": "stdout"]
+    #expect(try await bed.client.call("stdio.credit", credit.merging(["offset": 5000]))["offset"] == 5000)
+    #expect(try await bed.client.output(of: "c1", atLeast: 5000).count == 5000)
+    // Less than before changes nothing.
+    #expect(try await bed.client.call("stdio.credit", credit.merging(["offset": 10]))["offset"] == 5000)
+    try await bed.client.call("stdio.credit", credit.merging(["offset": 1_000_000]))
+    let closed = try await bed.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": 400_000, "end": "eof"])
+    #expect(try bed.client.output("c1") == expected(0..<400_000))
+    #expect(
+      try await bed.client.error("stdio.credit", credit.merging(["offset": 1]))["code"] == "wrong_state")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func withoutCreditTheProcessBlocksAndIsTimedOutAtTheEnd() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", "\(numbers(1...100_000)); echo done >&2; read x"])
+    try await bed.client.call(
+      "task.start",
+      [
+        "container": "c1", "stdin": true, "attach": ["streams": ["stdout"], "window": 800],
+        "stdio": ["backlog": 0],
+      ])
+    let errors = try bed.worker.connect()
+    try await errors.call("stdio.attach", ["container": "c1", "streams": ["stderr"]])
+    #expect(try await bed.client.output(of: "c1", atLeast: 800) == expected(0..<800))
+    try await bed.client.call("process.kill", ["container": "c1", "signal": "KILL"])
+    let exited = try await bed.client.event("process.exited", container: "c1")
+    #expect(exited["exit_code"] == 137)
+    // Ten seconds are given to whoever has not granted enough.
+    let closed = try await bed.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"]["end"] == "timeout")
+    let gap = try await bed.client.event("stdio.gap", container: "c1")
+    #expect(gap["from"] == 800)
+    #expect(gap["to"] == closed["stdout"]["bytes"])
+    #expect(gap["reason"] == "timeout")
+    // It had not come to its second line.
+    #expect(closed["stderr"] == ["bytes": 0, "end": "eof"])
+    errors.close()
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  // MARK: - Overflow
+
+  @Test func whatOverflowsIsDroppedWhereThatWasChosen() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", "\(numbers(1...100_000)); echo done >&2; read x"])
+    try await bed.client.call(
+      "task.start", ["container": "c1", "stdin": true, "stdio": ["overflow": "drop", "backlog": 100_000]])
+    // The process was never held up: it has come to its second line.
+    try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stderr"]])
+    try await bed.client.text("done\n", of: "c1", "init", "stderr")
+    try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stdout"]])
+    let gap = try await bed.client.event("stdio.gap", container: "c1")
+    #expect(gap["from"] == 0)
+    let start = try #require(gap["to"].int)
+    try await bed.client.call("stdio.close", ["container": "c1"])
+    let closed = try await bed.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": 800_000, "end": "eof"])
+    #expect(start >= 800_000 - 165_536 && start <= 800_000 - 100_000)
+    #expect(try bed.client.output("c1", from: start) == expected(start..<800_000))
+    #expect(
+      try await bed.client.error("task.start", ["container": "c1", "stdio": ["backlog": 1_000_000_000]])[
+        "code"]
+        == "invalid_argument")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func withoutThatChoiceTheProcessWaitsForAReader() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", "\(numbers(1...100_000)); echo done >&2"])
+    try await bed.client.call("task.start", ["container": "c1", "stdio": ["backlog": 1000]])
+    try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stderr"]])
+    #expect(try await bed.client.call("process.status", ["container": "c1"])["status"] == "running")
+    #expect(try bed.client.output("c1", "init", "stderr") == [])
+    try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stdout"]])
+    _ = try await bed.client.event("process.closed", container: "c1")
+    #expect(try bed.client.output("c1") == expected(0..<800_000))
+    #expect(try bed.client.output("c1", "init", "stderr") == Array("done\n".utf8))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  // MARK: - Many readers
+
+  @Test func observersSeeTheSameAndTheControllerStaysOne() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", "read x; \(numbers(1...5000))"])
+    try await bed.client.call("task.start", ["container": "c1", "stdin": true, "attach": [:]])
+    let observers = try (0..<3).map { _ in try bed.worker.connect() }
+    for observer in observers {
+      #expect(try await observer.call("stdio.attach", target)["stdout"]["role"] == "observer")
+      #expect(
+        try await observer.error("stdio.attach", ["container": "c1", "role": "controller"])["code"]
+          == "wrong_state")
+    }
+    try await bed.client.call("stdio.close", target)
+    for reader in observers + [bed.client] {
+      _ = try await reader.event("process.closed", container: "c1")
+      #expect(try reader.output("c1") == expected(0..<40_000))
+      // Everything that is told of a process comes before its end.
+      let names = reader.history().compactMap { $0["event"].string }
+      let closed = try #require(names.firstIndex(of: "process.closed"))
+      #expect(names.lastIndex(of: "stdio.eof").map { $0 < closed } == true)
+    }
+    for observer in observers { observer.close() }
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  /// A random schedule of observers that are slow, stall or die: the controller's bytes are the same, and all of them.
+  @Test(arguments: [1, 2, 3] as [UInt64]) func observersNeverHarmTheController(seed: UInt64) async throws {
+    let bed = try await TestBed.start()
+    var random = SplitMix(state: seed)
+    try await create(bed, ["sh", "-c", "read x; \(numbers(1...300_000))"])
+    try await bed.client.call("task.start", ["container": "c1", "stdin": true, "attach": [:]])
+    // These never read a byte.
+    let deaf = try (0..<4).map { _ in try #require(try UnixSocket.connect(bed.worker.socket)) }
+    for (number, descriptor) in deaf.enumerated() {
+      let line = #"{"command":"stdio.attach","id":\#(number),"arguments":{"container":"c1"}}"# + "\n"
+      _ = Array(line.utf8).withUnsafeBytes { write(descriptor.rawValue, $0.baseAddress, $0.count) }
+    }
+    let readers = try (0..<3).map { _ in try bed.worker.connect() }
+    for reader in readers { try await reader.call("stdio.attach", target) }
+    try await bed.client.call("stdio.close", target)
+    var at = 0
+    for descriptor in deaf {
+      at += Int(random.next() % 400_000)
+      _ = try await bed.client.output(of: "c1", atLeast: at)
+      descriptor.close()
+      if random.next() % 2 == 0 { readers[Int(random.next() % 3)].close() }
+    }
+    let closed = try await bed.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": 2_400_000, "end": "eof"])
+    #expect(try bed.client.output("c1") == expected(0..<2_400_000))
+    #expect(!bed.client.history().contains { $0["event"] == "stdio.gap" })
+    for reader in readers { reader.close() }
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+}
+
+/// Repeatable randomness.
+private struct SplitMix {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+    return z ^ z >> 31
+  }
+}
