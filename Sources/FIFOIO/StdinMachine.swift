@@ -30,29 +30,50 @@ package struct StdinMachine: Sendable, Equatable {
   /// Bytes accepted and not written yet.
   package private(set) var pending = 0
   package private(set) var closeAsked = false
+  /// Where it closes once so much is accepted.
+  private var closesAt: UInt64?
   private var started = false
   private var closeIODone = false
 
   package init() {}
 
-  package enum Refusal: Error, Sendable {
+  package enum Refusal: Error, Sendable, Equatable {
     case closed, broken
+    /// The offset is not where the stream is.
+    case misplaced(accepted: UInt64)
+  }
+
+  /// How many of these bytes were accepted before: a write that is repeated is not doubled.
+  package func known(_ count: Int, at offset: UInt64) throws(Refusal) -> Int {
+    if offset > accepted { throw .misplaced(accepted: accepted) }
+    return Int(min(UInt64(count), accepted - offset))
   }
 
   /// Accepts bytes, which the holder keeps until they are written.
   package mutating func accept(_ count: Int) throws(Refusal) -> [Action] {
     if phase == .broken { throw .broken }
     if closeAsked || phase == .closed { throw .closed }
+    if let closesAt, accepted + UInt64(count) > closesAt { throw .closed }
     accepted += UInt64(count)
     pending += count
-    return phase == .open ? [.write] : []
+    let actions: [Action] = phase == .open && count > 0 ? [.write] : []
+    return accepted == closesAt ? actions + close() : actions
   }
 
-  /// Asked to close. Again is no error and does nothing.
+  /// Asked to close, now. Again is no error and does nothing.
   package mutating func close() -> [Action] {
     if closeAsked { return [] }
     closeAsked = true
     return settle()
+  }
+
+  /// Asked to close once everything before an offset is accepted.
+  package mutating func close(at offset: UInt64) throws(Refusal) -> [Action] {
+    if offset < accepted { throw .misplaced(accepted: accepted) }
+    if offset == accepted { return close() }
+    if closeAsked { throw .closed }
+    closesAt = offset
+    return []
   }
 
   /// The shim has, or is about to have, its end open: Create has returned for init, Start for an exec.

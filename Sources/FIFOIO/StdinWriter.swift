@@ -15,6 +15,8 @@ package final class StdinWriter: ReadinessHandler {
   private var delay = Duration.milliseconds(1)
   private let closeIO: @Loop () -> Void
   private let onBreak: @Loop () -> Void
+  private let onCredit: @Loop (UInt64) -> Void
+  private var toldCredit: UInt64 = 0
   private var roomWaiters: [UnsafeContinuation<Void, Never>] = []
 
   /// Bytes that wait here; more make writers wait.
@@ -23,30 +25,47 @@ package final class StdinWriter: ReadinessHandler {
   /// - Parameters:
   ///   - closeIO: tells containerd, once.
   ///   - onBreak: called when the process has stopped reading before all was written.
-  package init(path: String, closeIO: @escaping @Loop () -> Void, onBreak: @escaping @Loop () -> Void) {
+  ///   - onCredit: called when much more may be written without waiting, with the offset up to where.
+  package init(
+    path: String, closeIO: @escaping @Loop () -> Void, onBreak: @escaping @Loop () -> Void,
+    onCredit: @escaping @Loop (UInt64) -> Void
+  ) {
     self.path = path
     self.closeIO = closeIO
     self.onBreak = onBreak
+    self.onCredit = onCredit
+    toldCredit = credit
   }
 
   package var offset: UInt64 { machine.accepted }
+  /// Up to where it can be written without waiting.
+  package var credit: UInt64 { machine.accepted - UInt64(machine.pending) + UInt64(StdinWriter.limit) }
   package var isClosed: Bool { machine.closeAsked || machine.phase == .closed }
 
   /// Accepts bytes as soon as there is room for them.
   ///
+  /// - Parameter offset: where they belong; what was accepted before is left out. Nil is "behind what there is".
   /// - Returns: the offset up to which stdin is accepted.
-  package func write(_ bytes: [UInt8]) async throws(StdinMachine.Refusal) -> UInt64 {
+  package func write(_ bytes: [UInt8], at offset: UInt64?) async throws(StdinMachine.Refusal) -> UInt64 {
+    var known = 0
+    if let offset {
+      known = try machine.known(bytes.count, at: offset)
+      if known == bytes.count { return machine.accepted }
+    }
     while machine.pending >= StdinWriter.limit, machine.phase != .broken {
       await withUnsafeContinuation { roomWaiters.append($0) }
     }
-    let actions = try machine.accept(bytes.count)
-    if !bytes.isEmpty { chunks.append(bytes) }
+    let rest = known == 0 ? bytes : Array(bytes.dropFirst(known))
+    let actions = try machine.accept(rest.count)
+    if !rest.isEmpty { chunks.append(rest) }
     perform(actions)
     return machine.accepted
   }
 
-  package func close() {
-    perform(machine.close())
+  package func close(at offset: UInt64?) throws(StdinMachine.Refusal) {
+    perform(
+      try offset.map { offset throws(StdinMachine.Refusal) in try machine.close(at: offset) }
+        ?? machine.close())
   }
 
   package func shimIsReady() {
@@ -119,8 +138,15 @@ package final class StdinWriter: ReadinessHandler {
       let actions = machine.wrote(count)
       perform(actions)
       if machine.pending < StdinWriter.limit { resumeWaiters() }
+      tellCredit()
     }
     watch(false)
+  }
+
+  private func tellCredit() {
+    guard credit - toldCredit >= UInt64(StdinWriter.limit / 2) else { return }
+    toldCredit = credit
+    onCredit(credit)
   }
 
   private func watch(_ writable: Bool) {

@@ -106,6 +106,11 @@ package struct Arguments {
     return value
   }
 
+  /// A byte of a stream.
+  package mutating func offset() throws(ProtocolError) -> UInt64? {
+    try integer("offset", in: 0...Limits.offset).map { UInt64($0) }
+  }
+
   package mutating func absolutePath(_ name: String) throws(ProtocolError) -> String? {
     guard let path = try string(name) else { return nil }
     guard path.hasPrefix("/") else { throw invalid(name, "an absolute path") }

@@ -25,19 +25,23 @@ package struct Attachment: Sendable, Equatable {
   package init() {}
 
   init(_ arguments: inout Arguments) throws(ProtocolError) {
-    if let names = try arguments.strings("streams") {
-      streams = []
-      for name in names {
-        guard let stream = StreamName(rawValue: name), stream != .stdin else {
-          throw arguments.invalid("streams", "an array of stdout and stderr")
-        }
-        streams.insert(stream)
-      }
-    }
+    streams = try Attachment.readStreams(&arguments)
     encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
     role = try arguments.choice("role", StreamRole.self)
     window = try arguments.integer("window", in: 1...Limits.offset).map { UInt64($0) }
     from = try Attachment.readFrom(&arguments)
+  }
+
+  static func readStreams(_ arguments: inout Arguments) throws(ProtocolError) -> Set<StreamName> {
+    guard let names = try arguments.strings("streams") else { return [.stdout, .stderr] }
+    var streams: Set<StreamName> = []
+    for name in names {
+      guard let stream = StreamName(rawValue: name) else {
+        throw arguments.invalid("streams", "an array of stdin, stdout and stderr")
+      }
+      streams.insert(stream)
+    }
+    return streams
   }
 
   /// One offset for all streams, or an object with one for each.

@@ -22,7 +22,7 @@ package struct StdioDetach: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
     process = try arguments.process()
-    streams = try Attachment(&arguments).streams
+    streams = try Attachment.readStreams(&arguments)
   }
 }
 
@@ -42,10 +42,8 @@ package struct StdioCredit: Command {
     }
     if stream == .stdin { throw arguments.invalid("stream", "stdout or stderr") }
     self.stream = stream
-    guard let offset = try arguments.integer("offset", in: 0...Limits.offset) else {
-      throw arguments.missing("offset")
-    }
-    self.offset = UInt64(offset)
+    guard let offset = try arguments.offset() else { throw arguments.missing("offset") }
+    self.offset = offset
   }
 }
 
@@ -55,10 +53,13 @@ package struct StdioWrite: Command {
   package let container: String
   package let process: ProcessName
   package let bytes: [UInt8]
+  /// Where they belong; behind all that there is when it is not said.
+  package let offset: UInt64?
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
     process = try arguments.process()
+    offset = try arguments.offset()
     let text = try arguments.string("text")
     let base64 = try arguments.string("base64")
     switch (text, base64) {
@@ -79,9 +80,12 @@ package struct StdioClose: Command {
   package static let name = "stdio.close"
   package let container: String
   package let process: ProcessName
+  /// Closes once everything before it is accepted; now when it is not said.
+  package let offset: UInt64?
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
     process = try arguments.process()
+    offset = try arguments.offset()
   }
 }

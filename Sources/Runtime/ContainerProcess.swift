@@ -95,7 +95,8 @@ package final class ContainerProcess {
     stdin = StdinWriter(
       path: fifos.stdin,
       closeIO: { [weak self] in self?.closeIO() },
-      onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } })
+      onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } },
+      onCredit: { [weak self] offset in self.map { $0.host.stdinTakes($0, upTo: offset) } })
   }
 
   func learn(_ fifos: FIFOSet) {
@@ -297,6 +298,7 @@ protocol ProcessHost: AnyObject {
   var keepsBundles: Bool { get }
   func tell(_ event: LifecycleEvent)
   func stdinBroke(_ process: ContainerProcess)
+  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64)
   func closeIO(of process: ContainerProcess) async
   func processClosed(_ process: ContainerProcess)
 }

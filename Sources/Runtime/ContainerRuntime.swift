@@ -9,6 +9,8 @@ package protocol RuntimeObserver: AnyObject {
   func runtime(_ event: LifecycleEvent)
   /// The process has stopped reading its stdin before all of it was written.
   func stdinBroke(_ process: ContainerProcess)
+  /// So much of its stdin can be written without waiting.
+  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64)
 }
 
 /// containerd as objects that are retained: containers, their tasks, their processes. No call is made to look before
@@ -197,6 +199,10 @@ extension ContainerRuntime: ProcessHost {
 
   func stdinBroke(_ process: ContainerProcess) {
     observer?.stdinBroke(process)
+  }
+
+  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {
+    observer?.stdinTakes(process, upTo: offset)
   }
 
   /// Its error is no client's any more, who has been told that stdin is closed; it is reported here.

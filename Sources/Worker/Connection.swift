@@ -22,6 +22,8 @@ final class Connection: ReadinessHandler {
   /// How many of them are in the queue; those out of band do not count against the limit.
   private var queued = 0
   private var sinks: [ObjectIdentifier: StreamSink] = [:]
+  /// Processes whose stdin this client wants to know about.
+  private var stdins: [ObjectIdentifier: WeakProcess] = [:]
   /// Processes that end with this connection.
   private var dependents: [ObjectIdentifier: ContainerProcess] = [:]
   private var inputEnded = false
@@ -253,7 +255,17 @@ final class Connection: ReadinessHandler {
   }
 
   func isAttached(to process: ContainerProcess) -> Bool {
-    sinks.values.contains { $0.process === process }
+    followsStdin(of: process) || sinks.values.contains { $0.process === process }
+  }
+
+  func followsStdin(of process: ContainerProcess) -> Bool {
+    stdins[ObjectIdentifier(process)] != nil
+  }
+
+  func followStdin(of process: ContainerProcess, _ follow: Bool) {
+    stdins[ObjectIdentifier(process)] = follow ? WeakProcess(process: process) : nil
+    // Those of processes that are gone.
+    stdins = stdins.filter { $0.value.process != nil }
   }
 
   /// Kills the process when this connection goes.
@@ -301,6 +313,10 @@ final class Connection: ReadinessHandler {
       server.kill(process)
     }
   }
+}
+
+private struct WeakProcess {
+  weak var process: ContainerProcess?
 }
 
 /// Stands for a connection at an output of its own.

@@ -26,12 +26,14 @@ extension ProtocolError {
   }
 
   init(_ refusal: StdinMachine.Refusal, container: String, process: ProcessName) {
-    let (code, message): (ErrorCode, String) =
+    let (code, message, argument): (ErrorCode, String, String?) =
       switch refusal {
-      case .closed: (.wrongState, "stdin is closed")
-      case .broken: (.io, "the process does not read its stdin any more")
+      case .closed: (.wrongState, "stdin is closed", nil)
+      case .broken: (.io, "the process does not read its stdin any more", nil)
+      case .misplaced(let accepted):
+        (.invalidArgument, "stdin is accepted up to offset \(accepted)", "offset")
       }
-    self.init(code, message, container: container, process: process.description)
+    self.init(code, message, argument: argument, container: container, process: process.description)
   }
 }
 

@@ -163,12 +163,23 @@ extension Server: RuntimeObserver {
   }
 
   func stdinBroke(_ process: ContainerProcess) {
+    tellOfStdin(process, "stdin.broken") { $0.isAttached(to: process) }
+  }
+
+  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {
+    tellOfStdin(process, "stdin.credit", offset: offset) { $0.followsStdin(of: process) }
+  }
+
+  private func tellOfStdin(
+    _ process: ContainerProcess, _ event: String, offset: UInt64? = nil, _ isTold: (Connection) -> Bool
+  ) {
     var bytes: [UInt8] = []
     ServerLine.write(into: &bytes) { writer in
-      writer.field("event", "stdin.broken")
+      writer.field("event", event)
       writer.field("container", process.container)
       writer.field("process", process.name.description)
+      writer.field("offset", optional: offset)
     }
-    for connection in connections.values where connection.isAttached(to: process) { connection.send(bytes) }
+    for connection in connections.values where isTold(connection) { connection.send(bytes) }
   }
 }

@@ -76,6 +76,50 @@ struct StreamTests {
     try await bed.finish()
   }
 
+  @Test func repeatedWritesAreTrimmedAndHolesRefused() async throws {
+    let bed = try await TestBed.start()
+    let client = bed.client
+    try await bed.startContainer("c1", ["cat"], stdin: true)
+    func write(_ text: String, at offset: Int) async throws -> JSON {
+      try await client.call("stdio.write", ["container": "c1", "text": JSON(text), "offset": JSON(offset)])[
+        "offset"]
+    }
+    #expect(try await write("hello ", at: 0) == 6)
+    // The reply was lost, and more is known by now.
+    #expect(try await write("hello wor", at: 0) == 9)
+    #expect(try await write("hello", at: 0) == 9)
+    let hole: JSON = ["container": "c1", "text": "x", "offset": 20]
+    #expect(try await client.error("stdio.write", hole)["argument"] == "offset")
+    // The end is known before the last bytes are sent.
+    #expect(try await client.call("stdio.close", ["container": "c1", "offset": 11])["offset"] == 9)
+    #expect(
+      try await client.error("stdio.write", ["container": "c1", "text": "ld!"])["code"] == "wrong_state")
+    #expect(try await write("ld", at: 9) == 11)
+    #expect(try await write("world", at: 6) == 11)
+    #expect(try await client.event("process.closed", container: "c1")["exit_code"] == 0)
+    #expect(try client.output("c1") == Array("hello world".utf8))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func stdinTellsItsCredit() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sh", "-c", "read x; cat >/dev/null"], stdin: true)
+    let place = try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stdin"]])["stdin"]
+    #expect(place == ["offset": 0, "credit": 1_048_576])
+    let chunk = JSON(String(repeating: "x", count: 500_000))
+    for _ in 0..<2 { try await bed.client.call("stdio.write", ["container": "c1", "text": chunk]) }
+    try await bed.client.call("stdio.write", ["container": "c1", "text": "\n"])
+    try await bed.client.call("stdio.write", ["container": "c1", "text": chunk])
+    // As the process reads there is room for more.
+    let credit = try await bed.client.event("stdin.credit", container: "c1")
+    #expect((credit["offset"].int ?? 0) >= 1_048_576 + 524_288)
+    try await bed.client.call("stdio.close", ["container": "c1"])
+    _ = try await bed.client.event("process.closed", container: "c1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   // MARK: - Credit
 
   @Test func noMoreComesThanIsGranted() async throws {

@@ -83,4 +83,28 @@ struct StdinMachineTests {
     #expect(throws: StdinMachine.Refusal.closed) { try stdin.accept(1) }
     #expect(stdin.accepted == 0)
   }
+
+  @Test func aRepeatedWriteIsKnownAndAHoleIsRefused() throws {
+    var stdin = StdinMachine()
+    _ = try stdin.accept(10)
+    #expect(try stdin.known(5, at: 0) == 5)
+    #expect(try stdin.known(5, at: 8) == 2)
+    #expect(try stdin.known(5, at: 10) == 0)
+    #expect(throws: StdinMachine.Refusal.misplaced(accepted: 10)) { try stdin.known(5, at: 11) }
+  }
+
+  @Test func closingAtAnOffsetWaitsForIt() throws {
+    var stdin = StdinMachine()
+    _ = stdin.processStarted()
+    _ = stdin.shimIsReady()
+    _ = stdin.opened()
+    #expect(try stdin.close(at: 8) == [])
+    #expect(try stdin.accept(5) == [.write])
+    #expect(throws: StdinMachine.Refusal.closed) { try stdin.accept(4) }
+    #expect(throws: StdinMachine.Refusal.misplaced(accepted: 5)) { try stdin.close(at: 4) }
+    #expect(try stdin.accept(3) == [.write])
+    #expect(stdin.wrote(8) == [.closeDescriptor, .closeIO])
+    #expect(try stdin.close(at: 8) == [])
+    #expect(throws: StdinMachine.Refusal.closed) { try stdin.close(at: 9) }
+  }
 }

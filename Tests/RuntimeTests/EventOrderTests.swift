@@ -193,6 +193,7 @@ private final class Told: RuntimeObserver {
   private func name(_ id: String, _ exec: String?) -> String { exec.map { "\(id)/\($0)" } ?? id }
 
   func stdinBroke(_ process: ContainerProcess) {}
+  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {}
 
   func until(_ name: String) async throws {
     for _ in 0..<10000 where !names.contains(name) { await Task.yield() }

@@ -18,6 +18,10 @@ extension ContainerProcess {
       places.append((stream, reader, role, from))
     }
     var told: [String: JSONValue] = [:]
+    if attachment.streams.contains(.stdin), let stdin {
+      connection.followStdin(of: self, true)
+      told["stdin"] = ["offset": .int(Int64(stdin.offset)), "credit": .int(Int64(stdin.credit))]
+    }
     for place in places {
       let sink = StreamSink(
         place.reader, of: self, stream: place.stream, role: place.role, from: place.from,
@@ -87,6 +91,7 @@ extension StdioAttach: HandledCommand {
     let process = try await find(container, process, context)
     try await translating(container: container, process: self.process) { () async throws(RuntimeError) in
       try await context.server.runtime.openOutputs(of: process)
+      if attachment.streams.contains(.stdin) { try await context.server.runtime.openStdin(of: process) }
     }
     return try process.attach(attachment, to: context.connection)
   }
@@ -98,6 +103,7 @@ extension StdioDetach: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let process = try await find(container, process, context)
     var offsets: [String: JSONValue] = [:]
+    if streams.contains(.stdin) { context.connection.followStdin(of: process, false) }
     for stream in streams {
       guard let sink = context.connection.sink(of: process, stream) else { continue }
       sink.leave()
@@ -128,7 +134,7 @@ extension StdioWrite: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let stdin = try await findStdin(container, process, context)
     do throws(StdinMachine.Refusal) {
-      return ["offset": .int(Int64(try await stdin.write(bytes)))]
+      return ["offset": .int(Int64(try await stdin.write(bytes, at: offset)))]
     } catch {
       throw ProtocolError(error, container: container, process: process)
     }
@@ -140,7 +146,11 @@ extension StdioClose: HandledCommand {
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let stdin = try await findStdin(container, process, context)
-    stdin.close()
+    do throws(StdinMachine.Refusal) {
+      try stdin.close(at: offset)
+    } catch {
+      throw ProtocolError(error, container: container, process: process)
+    }
     return ["offset": .int(Int64(stdin.offset))]
   }
 }
