@@ -133,6 +133,54 @@ ssize_t clinux_send(int fd, const void *bytes, size_t count) {
   return send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+ssize_t clinux_send_descriptors(int fd, const void *bytes, size_t count, const int *descriptors, int number) {
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(8 * sizeof(int))];
+  } control;
+  if (number < 1 || number > 8) {
+    errno = EINVAL;
+    return -1;
+  }
+  memset(&control, 0, sizeof control);
+  struct iovec data = {.iov_base = (void *)bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &data,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = CMSG_SPACE(number * sizeof(int))};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(number * sizeof(int));
+  memcpy(CMSG_DATA(header), descriptors, number * sizeof(int));
+  return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int clinux_receive_byte(int fd, uint8_t *byte, int *descriptors) {
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(8 * sizeof(int))];
+  } control;
+  struct iovec data = {.iov_base = byte, .iov_len = 1};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) <= 0) return -1;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header == NULL || header->cmsg_type != SCM_RIGHTS) return 0;
+  int number = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  memcpy(descriptors, CMSG_DATA(header), number * sizeof(int));
+  return number;
+}
+
+int clinux_pipe(int ends[2], bool worker_reads) {
+  if (pipe2(ends, O_CLOEXEC) < 0) return -1;
+  return clinux_set_nonblocking(ends[worker_reads ? 0 : 1]);
+}
+
+ssize_t clinux_splice(int from, int to, size_t count) {
+  return splice(from, NULL, to, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
 int clinux_pipe_size(int fd) { return fcntl(fd, F_GETPIPE_SZ); }
 int clinux_set_pipe_size(int fd, int bytes) { return fcntl(fd, F_SETPIPE_SZ, bytes); }
 

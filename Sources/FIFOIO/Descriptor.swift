@@ -57,3 +57,51 @@ package struct SystemError: Error, Sendable, CustomStringConvertible {
     "\(call): \(String(cString: strerror(number)))"
   }
 }
+
+/// A descriptor that is shared, or on its way to another process; closed with its last holder.
+package final class SharedDescriptor: Sendable {
+  package let descriptor: Descriptor
+
+  package init(_ descriptor: consuming Descriptor) {
+    self.descriptor = descriptor
+  }
+}
+
+/// What a splice came to.
+enum Spliced {
+  case moved(Int)
+  /// Nobody writes to the source any more, and it is empty.
+  case end
+  case sourceIsEmpty
+  case targetIsFull
+}
+
+extension Descriptor {
+  /// A pipe, of which the worker keeps one end, which does not block, and gives the other one away.
+  static func pipe(workerReads: Bool) throws(SystemError) -> (
+    worker: SharedDescriptor, other: SharedDescriptor
+  ) {
+    var ends: [Int32] = [-1, -1]
+    guard clinux_pipe(&ends, workerReads) == 0 else { throw SystemError.last("pipe") }
+    let (reads, writes) = (
+      SharedDescriptor(Descriptor(owning: ends[0])), SharedDescriptor(Descriptor(owning: ends[1]))
+    )
+    return workerReads ? (reads, writes) : (writes, reads)
+  }
+
+  borrowing func splice(from source: borrowing Descriptor, atMost count: Int) throws(SystemError) -> Spliced {
+    try source.splice(to: self, atMost: count)
+  }
+
+  /// Moves what there is to another pipe, without a copy.
+  borrowing func splice(to target: borrowing Descriptor, atMost count: Int) throws(SystemError) -> Spliced {
+    while true {
+      let moved = clinux_splice(raw, target.raw, count)
+      if moved > 0 { return .moved(moved) }
+      if moved == 0 { return .end }
+      // The kernel does not say which of the two it was.
+      if errno == EAGAIN { return clinux_unread_bytes(raw) > 0 ? .targetIsFull : .sourceIsEmpty }
+      if errno != EINTR { throw SystemError.last("splice") }
+    }
+  }
+}

@@ -26,6 +26,8 @@ package enum Overflow: String, Sendable, CaseIterable {
 package final class OutputReader: ReadinessHandler {
   package enum End: String, Sendable {
     case eof, timeout, lost
+    /// A client reads the FIFO itself.
+    case handedOver = "handed_over"
   }
 
   /// How the stream ended, nil while it has not.
@@ -40,6 +42,8 @@ package final class OutputReader: ReadinessHandler {
   private var observers: [any OutputSink] = []
   private var endTaken = false
   private var discards = false
+  /// Where everything goes without a copy, instead of to a controller.
+  private var pipe: PipeWatch?
   private var descriptor: Descriptor?
   private var registration: Poller.Registration?
   private var pacer = ReadPacer()
@@ -77,7 +81,12 @@ package final class OutputReader: ReadinessHandler {
   /// The offset of the oldest byte that can still be had.
   package var oldest: UInt64 { buffer.start }
   /// True when it has ended and nobody is to be waited for.
-  package var isOver: Bool { end != nil && (controller == nil || endTaken) }
+  package var isOver: Bool {
+    guard let end else { return false }
+    return end == .handedOver || endTaken || controller == nil && pipe == nil
+  }
+  /// True when a client has it in a way that leaves no place for a controller.
+  package var isGivenAway: Bool { pipe != nil || end == .handedOver }
 
   // MARK: - Who takes it
 
@@ -136,6 +145,74 @@ package final class OutputReader: ReadinessHandler {
     buffer.drop(before: position)
   }
 
+  // MARK: - Given away
+
+  /// Gives the FIFO's own end away: whoever gets it reads from `bytesRead` on. Nil when there is none any more.
+  package func handOver() -> SharedDescriptor? {
+    guard end == nil, let descriptor = descriptor.take() else { return nil }
+    let shared = SharedDescriptor(descriptor)
+    finish(.handedOver)
+    return shared
+  }
+
+  /// Makes a pipe to which everything from `position` on goes, and gives its reading end away.
+  package func openPipe() throws(SystemError) -> SharedDescriptor {
+    let (worker, other) = try Descriptor.pipe(workerReads: false)
+    pipe = PipeWatch(
+      worker, readable: false, onReady: { [weak self] in self?.pump() },
+      onHangup: { [weak self] in self?.closePipe() })
+    pump()
+    return other
+  }
+
+  /// Fills the pipe, first with what is kept, then from the FIFO.
+  private func pump() {
+    guard let pipe else { return }
+    do throws(SystemError) {
+      while position < bytesRead {
+        let kept = buffer.bytes(from: position, atMost: .max)
+        guard let count = try pipe.end.descriptor.write(kept) else { return try waitForPipe(pipe) }
+        position += UInt64(count)
+      }
+      if end != nil { return endPipe() }
+      try pipe.watch(false)
+      switch try splice(to: pipe) {
+      case nil: break
+      case .moved(let count):
+        buffer.skip(count)
+        position = bytesRead
+        pace(count)
+      case .end: finish(.eof)
+      case .sourceIsEmpty: pace(0)
+      case .targetIsFull: try waitForPipe(pipe)
+      }
+    } catch {
+      // EPIPE: nobody reads the pipe. What was in it is gone; the rest waits for somebody else.
+      closePipe()
+    }
+  }
+
+  private func splice(to pipe: PipeWatch) throws(SystemError) -> Spliced? {
+    try descriptor?.splice(to: pipe.end.descriptor, atMost: 1 << 20)
+  }
+
+  private func waitForPipe(_ pipe: PipeWatch) throws(SystemError) {
+    setReading(false)
+    try pipe.watch(true)
+  }
+
+  private func endPipe() {
+    endTaken = true
+    closePipe()
+  }
+
+  private func closePipe() {
+    pipe?.stop()
+    pipe = nil
+    resumeReading()
+    onEnd()
+  }
+
   // MARK: - Ends
 
   /// Gives up on the FIFO: nothing more is read from it.
@@ -147,6 +224,10 @@ package final class OutputReader: ReadinessHandler {
   package func giveUp() {
     if isOver { return }
     finish(.timeout)
+    if pipe != nil {
+      end = .timeout
+      endPipe()
+    }
     guard let controller, !endTaken else { return }
     // Also where the FIFO had ended: the controller did not get all of it.
     if position < bytesRead { end = .timeout }
@@ -167,6 +248,7 @@ package final class OutputReader: ReadinessHandler {
     close()
     controller?.wake()
     for observer in observers { observer.wake() }
+    pump()
     onEnd()
   }
 
@@ -190,6 +272,7 @@ package final class OutputReader: ReadinessHandler {
 
   /// Reads once, and sees to the next time.
   private func read() {
+    if pipe != nil { return pump() }
     let scratch = OutputReader.scratch
     let room = min(room, scratch.count)
     if room <= 0 { return setReading(false) }

@@ -13,6 +13,8 @@ package struct StdinMachine: Sendable, Equatable {
     case closed
     /// The process does not read any more.
     case broken
+    /// A client writes to the FIFO itself.
+    case handedOver
   }
 
   package enum Action: Sendable, Equatable {
@@ -38,7 +40,7 @@ package struct StdinMachine: Sendable, Equatable {
   package init() {}
 
   package enum Refusal: Error, Sendable, Equatable {
-    case closed, broken
+    case closed, broken, handedOver
     /// The offset is not where the stream is.
     case misplaced(accepted: UInt64)
   }
@@ -52,6 +54,7 @@ package struct StdinMachine: Sendable, Equatable {
   /// Accepts bytes, which the holder keeps until they are written.
   package mutating func accept(_ count: Int) throws(Refusal) -> [Action] {
     if phase == .broken { throw .broken }
+    if phase == .handedOver { throw .handedOver }
     if closeAsked || phase == .closed { throw .closed }
     if let closesAt, accepted + UInt64(count) > closesAt { throw .closed }
     accepted += UInt64(count)
@@ -74,6 +77,21 @@ package struct StdinMachine: Sendable, Equatable {
     if closeAsked { throw .closed }
     closesAt = offset
     return []
+  }
+
+  /// Gives the FIFO away: true when it is open and everything is written; to be tried again otherwise.
+  package mutating func handOver() throws(Refusal) -> Bool {
+    if phase == .broken { throw .broken }
+    if phase == .handedOver { throw .handedOver }
+    if closeAsked || closesAt != nil { throw .closed }
+    guard phase == .open, pending == 0 else { return false }
+    phase = .handedOver
+    return true
+  }
+
+  /// Bytes that went by without being kept.
+  package mutating func relayed(_ count: Int) {
+    accepted += UInt64(count)
   }
 
   /// The shim has, or is about to have, its end open: Create has returned for init, Start for an exec.
@@ -106,7 +124,7 @@ package struct StdinMachine: Sendable, Equatable {
   package mutating func end() -> [Action] {
     switch phase {
     case .closed, .broken: return []
-    case .waiting, .opening, .open:
+    case .waiting, .opening, .open, .handedOver:
       let wasOpen = phase == .open
       phase = .broken
       pending = 0
@@ -121,9 +139,9 @@ package struct StdinMachine: Sendable, Equatable {
     switch phase {
     case .waiting, .broken: return []
     case .open: actions.append(.closeDescriptor)
-    case .opening, .closed: break
+    case .opening, .closed, .handedOver: break
     }
-    phase = .closed
+    if phase != .handedOver { phase = .closed }
     if started, !closeIODone {
       closeIODone = true
       actions.append(.closeIO)

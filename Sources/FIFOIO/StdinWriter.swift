@@ -16,6 +16,8 @@ package final class StdinWriter: ReadinessHandler {
   private let closeIO: @Loop () -> Void
   private let onBreak: @Loop () -> Void
   private let onCredit: @Loop (UInt64) -> Void
+  /// Where everything comes from without a copy, instead of by `write`.
+  private var pipe: PipeWatch?
   private var toldCredit: UInt64 = 0
   private var roomWaiters: [UnsafeContinuation<Void, Never>] = []
 
@@ -47,6 +49,7 @@ package final class StdinWriter: ReadinessHandler {
   /// - Parameter offset: where they belong; what was accepted before is left out. Nil is "behind what there is".
   /// - Returns: the offset up to which stdin is accepted.
   package func write(_ bytes: [UInt8], at offset: UInt64?) async throws(StdinMachine.Refusal) -> UInt64 {
+    if pipe != nil { throw .handedOver }
     var known = 0
     if let offset {
       known = try machine.known(bytes.count, at: offset)
@@ -63,10 +66,71 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   package func close(at offset: UInt64?) throws(StdinMachine.Refusal) {
+    pump()
+    closePipe()
     perform(
       try offset.map { offset throws(StdinMachine.Refusal) in try machine.close(at: offset) }
         ?? machine.close())
   }
+
+  // MARK: - Given away
+
+  /// Gives the FIFO's own end away, once it is open and everything before is written. EOF is then whoever gets it to
+  /// close it and `close` to be called.
+  package func handOver() async throws(StdinMachine.Refusal) -> SharedDescriptor {
+    if pipe != nil { throw .handedOver }
+    while try !machine.handOver() {
+      if Task.isCancelled { throw .closed }
+      await withUnsafeContinuation { roomWaiters.append($0) }
+    }
+    if let registration { Poller.shared.remove(registration) }
+    registration = nil
+    guard let descriptor = descriptor.take() else { throw .broken }
+    return SharedDescriptor(descriptor)
+  }
+
+  /// Makes a pipe from which everything goes on to the process, and gives its writing end away. Its end is a close.
+  package func openPipe() throws(SystemError) -> SharedDescriptor {
+    let (worker, other) = try Descriptor.pipe(workerReads: true)
+    pipe = PipeWatch(
+      worker, readable: true, onReady: { [weak self] in self?.pump() },
+      onHangup: { [weak self] in self?.pump() })
+    pump()
+    return other
+  }
+
+  private func pump() {
+    guard let pipe, machine.phase == .open, machine.pending == 0 else { return }
+    do throws(SystemError) {
+      switch try splice(from: pipe) {
+      case .moved(let count):
+        machine.relayed(count)
+        try pipe.watch(true)
+      case .sourceIsEmpty:
+        watch(false)
+        try pipe.watch(true)
+      case .targetIsFull:
+        try pipe.watch(false)
+        watch(true)
+      case .end, nil:
+        closePipe()
+        perform(machine.close())
+      }
+    } catch {
+      breakOff()
+    }
+  }
+
+  private func splice(from pipe: PipeWatch) throws(SystemError) -> Spliced? {
+    try descriptor?.splice(from: pipe.end.descriptor, atMost: 1 << 20)
+  }
+
+  private func closePipe() {
+    pipe?.stop()
+    pipe = nil
+  }
+
+  // MARK: - What the process does
 
   package func shimIsReady() {
     perform(machine.shimIsReady())
@@ -86,6 +150,7 @@ package final class StdinWriter: ReadinessHandler {
     // On a FIFO's writing end an error means that no reader is left.
     if hangup { return breakOff() }
     writeOut()
+    pump()
   }
 
   private func perform(_ actions: [StdinMachine.Action]) {
@@ -109,6 +174,8 @@ package final class StdinWriter: ReadinessHandler {
       registration = try Poller.shared.add(opened, readable: false, writable: false, handler: self)
       descriptor = consume opened
       perform(machine.opened())
+      resumeWaiters()
+      pump()
     } catch {
       guard error.number == ENXIO else { return breakOff() }
       retry = Poller.shared.schedule(after: delay) { [weak self] in
@@ -167,6 +234,7 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   private func release() {
+    closePipe()
     closeDescriptor()
     if let retry { Poller.shared.cancel(retry) }
     retry = nil

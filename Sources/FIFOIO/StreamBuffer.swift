@@ -37,6 +37,13 @@ struct StreamBuffer: ~Copyable {
     return UnsafeRawBufferPointer(rebasing: memory[from..<(from + length)])
   }
 
+  /// So many bytes have gone by elsewhere; nothing is kept.
+  mutating func skip(_ count: Int) {
+    drop(before: end)
+    start += UInt64(count)
+    end = start
+  }
+
   /// Forgets what comes before an offset; gives all memory back where that is everything.
   mutating func drop(before offset: UInt64) {
     let dropped = min(max(offset, start), end)

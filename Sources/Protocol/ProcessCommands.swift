@@ -123,6 +123,8 @@ package struct Run: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.identifier("container")
     stdio = try StdioArguments(&arguments, stdinByDefault: false)
+    // Descriptors come with a reply, and the reply to run is its last word.
+    if let mode = stdio.attach?.mode, mode != .json { throw arguments.invalid("attach.mode", "json") }
     onDisconnect = try arguments.choice("on_disconnect", OnDisconnect.self) ?? .kill
     description = try ContainerDescription(&arguments)
   }

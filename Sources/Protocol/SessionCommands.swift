@@ -2,12 +2,20 @@
 package struct Hello: Command {
   package static let name = "hello"
   package let client: String?
+  /// What the client takes beyond the defaults.
+  package let accept: [Feature]
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     client = try arguments.string("client")
-    // What a client would accept beyond the defaults. No feature needs consent so far.
-    _ = try arguments.strings("accept")
+    // Those that a later worker may have are no mistake.
+    accept = (try arguments.strings("accept") ?? []).compactMap(Feature.init)
   }
+}
+
+/// What only a client that said so gets.
+package enum Feature: String, Sendable, CaseIterable {
+  /// Descriptors with a reply, by SCM_RIGHTS.
+  case attachFD = "attach.fd"
 }
 
 /// Does nothing, at once.

@@ -11,6 +11,16 @@ package enum StreamRole: String, Sendable, CaseIterable {
   case observer
 }
 
+/// How a stream goes between a process and a client.
+package enum AttachMode: String, Sendable, CaseIterable {
+  /// As lines.
+  case json
+  /// The client gets the FIFO's own end.
+  case fd
+  /// The client gets the end of a pipe, and the worker moves the bytes without touching them.
+  case pipe
+}
+
 /// How output reaches the connection that attaches.
 package struct Attachment: Sendable, Equatable {
   package var streams: Set<StreamName> = [.stdout, .stderr]
@@ -21,6 +31,7 @@ package struct Attachment: Sendable, Equatable {
   package var window: UInt64?
   /// Controller where there is none, observer where there is one, when it is not said.
   package var role: StreamRole?
+  package var mode = AttachMode.json
 
   package init() {}
 
@@ -28,6 +39,7 @@ package struct Attachment: Sendable, Equatable {
     streams = try Attachment.readStreams(&arguments)
     encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
     role = try arguments.choice("role", StreamRole.self)
+    mode = try arguments.choice("mode", AttachMode.self) ?? .json
     window = try arguments.integer("window", in: 1...Limits.offset).map { UInt64($0) }
     from = try Attachment.readFrom(&arguments)
   }

@@ -30,6 +30,7 @@ final class Connection: ReadinessHandler {
   private var cut = false
   private(set) var closed = false
   private(set) var client: String?
+  private(set) var features: [Feature] = []
 
   /// How long a client that is cut may take to read why.
   private static let farewell = Duration.seconds(2)
@@ -57,8 +58,11 @@ final class Connection: ReadinessHandler {
   var waitingBytes: Int { outbox.waiting }
   var isCongested: Bool { outbox.isCongested }
 
-  func introduce(_ client: String?) {
+  /// - Returns: the features in force.
+  func introduce(_ client: String?, accepting features: [Feature]) -> [Feature] {
     self.client = client
+    self.features = server.features.filter(features.contains)
+    return self.features
   }
 
   // MARK: - In
@@ -181,6 +185,13 @@ final class Connection: ReadinessHandler {
     send { $0 += line }
   }
 
+  /// Writes a line whose first byte brings descriptors.
+  func send(_ descriptors: [SharedDescriptor], with write: (inout [UInt8]) -> Void) {
+    if closed || cut { return }
+    outbox.attach(descriptors)
+    send(write)
+  }
+
   /// A stream has something for this client.
   func ready(_ sink: StreamSink) {
     if closed || cut { return }
@@ -201,10 +212,10 @@ final class Connection: ReadinessHandler {
   }
 
   private func flush() {
-    while !closed, let bytes = outbox.next() {
+    while !closed, let (bytes, descriptors) = outbox.next() {
       let count: Int?
       do {
-        count = try bytes.withUnsafeBytes { try transmit($0) }
+        count = try bytes.withUnsafeBytes { try transmit($0, with: descriptors) }
       } catch {
         return close()
       }
@@ -215,9 +226,11 @@ final class Connection: ReadinessHandler {
     closeWhenDone()
   }
 
-  private func transmit(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+  private func transmit(
+    _ bytes: UnsafeRawBufferPointer, with descriptors: [SharedDescriptor]
+  ) throws(SystemError) -> Int? {
     if output != nil { return try output?.write(bytes) }
-    return try input?.send(bytes)
+    return try input?.send(bytes, with: descriptors.map { $0.descriptor.raw })
   }
 
   private func watchWritable(_ wanted: Bool) {
@@ -341,9 +354,14 @@ extension Descriptor {
     try Poller.shared.add(self, readable: readable, writable: false, handler: handler)
   }
 
-  fileprivate borrowing func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+  fileprivate borrowing func send(
+    _ bytes: UnsafeRawBufferPointer, with descriptors: [Int32]
+  ) throws(SystemError) -> Int? {
     while true {
-      let count = clinux_send(raw, bytes.baseAddress, bytes.count)
+      let count =
+        descriptors.isEmpty
+        ? clinux_send(raw, bytes.baseAddress, bytes.count)
+        : clinux_send_descriptors(raw, bytes.baseAddress, bytes.count, descriptors, Int32(descriptors.count))
       if count >= 0 { return count }
       if errno == EAGAIN { return nil }
       if errno != EINTR { throw SystemError.last("send") }

@@ -13,9 +13,17 @@ final class Outbox {
   private var out: [UInt8] = []
   private var sent = 0
   private var urgent: [UInt8] = []
+  /// Descriptors that go with a byte of `urgent`, and of `out` once that is what it was.
+  private var attached: [Attached] = []
+  private var leaving = Deque<Attached>()
   /// Streams with little to say go before those with much: a line of output does not wait for 50 floods.
   private var light = Deque<StreamSink>()
   private var heavy = Deque<StreamSink>()
+
+  private struct Attached {
+    let index: Int
+    let descriptors: [SharedDescriptor]
+  }
 
   /// So much stdio is made into lines at a time.
   private static let batch = 65536
@@ -31,6 +39,11 @@ final class Outbox {
     write(&urgent)
   }
 
+  /// Descriptors for the first byte of what is appended next.
+  func attach(_ descriptors: [SharedDescriptor]) {
+    if !descriptors.isEmpty { attached.append(Attached(index: urgent.count, descriptors: descriptors)) }
+  }
+
   /// A stream has something to say, or has no more.
   func enqueue(_ sink: StreamSink) {
     if sink.isQueued { return }
@@ -38,19 +51,26 @@ final class Outbox {
     if sink.waiting <= Outbox.little { light.append(sink) } else { heavy.append(sink) }
   }
 
-  /// What to write next; nil when there is nothing. What of it was written is to be told to `wrote`.
-  func next() -> ArraySlice<UInt8>? {
+  /// What to write next, and the descriptors that go with its first byte; nil when there is nothing. What of it was
+  /// written is to be told to `wrote`.
+  func next() -> (bytes: ArraySlice<UInt8>, descriptors: [SharedDescriptor])? {
     if sent == out.count, !refill() { return nil }
-    return out[sent...]
+    guard let first = leaving.first else { return (out[sent...], []) }
+    // Up to the next byte that brings some.
+    if first.index > sent { return (out[sent..<first.index], []) }
+    let end = leaving.count > 1 ? leaving[1].index : out.count
+    return (out[sent..<end], first.descriptors)
   }
 
   func wrote(_ count: Int) {
+    if let first = leaving.first, first.index == sent, count > 0 { leaving.removeFirst() }
     sent += count
   }
 
   /// Forgets everything that is not being written.
   func clear() {
     urgent = []
+    attached = []
     light = []
     heavy = []
   }
@@ -68,6 +88,8 @@ final class Outbox {
       }
     } else {
       swap(&bytes, &urgent)
+      leaving = Deque(attached)
+      attached = []
     }
     out = bytes
     return !out.isEmpty

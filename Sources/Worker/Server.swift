@@ -116,6 +116,9 @@ final class Server {
     for connection in connections.values { connection.send(line) }
   }
 
+  /// Descriptors go over sockets only.
+  var features: [Feature] { options.stdio ? [] : Feature.allCases }
+
   private var greeting: [UInt8] {
     var bytes: [UInt8] = []
     ServerLine.write(into: &bytes) { writer in
@@ -135,7 +138,9 @@ final class Server {
           $0.field("connected", runtime.connected)
         }
         writer.field("namespace", options.namespace)
-        writer.array("features") { _ in }
+        writer.array("features") { writer in
+          for feature in features { writer.element(feature.rawValue) }
+        }
         writer.object("limits") {
           $0.field("line", Limits.line)
           $0.field("depth", Limits.depth)

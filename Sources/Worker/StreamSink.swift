@@ -77,6 +77,30 @@ final class StreamSink: OutputSink {
     if role == .controller { reader.took(upTo: offset, by: self) }
   }
 
+  /// Sends all that nobody has taken yet, ahead of everything that is sent later.
+  static func deliverRest(
+    of reader: OutputReader, _ process: ContainerProcess, _ stream: StreamName, _ encoding: Encoding,
+    to connection: Connection
+  ) {
+    let sink = StreamSink(
+      reader, of: process, stream: stream, role: .controller, from: reader.position, window: nil,
+      encoding: encoding,
+      to: connection)
+    reader.attach(controller: sink, at: reader.position)
+    connection.send { bytes in
+      while sink.position < reader.bytesRead {
+        if !sink.pull(into: &bytes) { sink.appendRest(to: &bytes) }
+      }
+    }
+    sink.detach()
+  }
+
+  /// The beginning of a character, whose rest comes another way.
+  private func appendRest(to bytes: inout [UInt8]) {
+    let chunk = reader.bytes(from: position, atMost: .max)
+    move(to: position + UInt64(line.append(chunk, offset: position, final: true, to: &bytes)))
+  }
+
   // MARK: - Ends
 
   func gave(up range: Range<UInt64>) {

@@ -21,6 +21,8 @@ final class Ticket {
   private var task: Task<Void, Never>?
   private var timers: [Poller.TimerID] = []
   private var afterReply: [@Loop () -> Void] = []
+  /// Descriptors that go with the result.
+  var descriptors: [SharedDescriptor] = []
   /// The start that this command waits for.
   var gate: Gate?
 
@@ -83,7 +85,8 @@ final class Ticket {
 
   private func reply(_ result: JSONValue) {
     guard state != .replied else { return settle() }
-    connection.send { ServerLine.result(result, stamp, into: &$0) }
+    connection.send(descriptors) { ServerLine.result(result, stamp, into: &$0) }
+    descriptors = []
     settle()
   }
 

@@ -8,18 +8,8 @@ import TestSupport
 struct StreamTests {
   private let target: JSON = ["container": "c1"]
 
-  /// Prints `0000001` and so on, 8 bytes a line: what stands at an offset is known.
-  private func numbers(_ range: ClosedRange<Int>) -> String {
-    "awk 'BEGIN { for (i = \(range.lowerBound); i <= \(range.upperBound); i++) printf \"%07d\\n\", i }'"
-  }
-
-  private func expected(_ range: Range<Int>) -> [UInt8] {
-    var bytes: [UInt8] = []
-    for line in range.lowerBound / 8 + 1...max(range.lowerBound, range.upperBound - 1) / 8 + 1 {
-      bytes += "\(10_000_000 + line)\n".utf8.dropFirst()
-    }
-    return Array(bytes.dropFirst(range.lowerBound % 8).prefix(range.count))
-  }
+  private func numbers(_ lines: ClosedRange<Int>) -> String { NumberedLines.script(lines) }
+  private func expected(_ range: Range<Int>) -> [UInt8] { NumberedLines.bytes(range) }
 
   private func create(_ bed: TestBed, _ args: [String]) async throws {
     try await bed.client.call(

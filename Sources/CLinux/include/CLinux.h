@@ -50,6 +50,16 @@ int clinux_peer_credentials(int fd, clinux_peer *peer);
 
 // Send without SIGPIPE and without waiting.
 ssize_t clinux_send(int fd, const void *bytes, size_t count);
+// The same, with up to 8 descriptors on the first byte (SCM_RIGHTS).
+ssize_t clinux_send_descriptors(int fd, const void *bytes, size_t count, const int *descriptors, int number);
+
+// Reads one byte and up to 8 descriptors that came with it; their number, or -1 at the end.
+int clinux_receive_byte(int fd, uint8_t *byte, int *descriptors);
+
+// A pipe with O_CLOEXEC; ends[0] is read from. The worker's end does not block, the other one does.
+int clinux_pipe(int ends[2], bool worker_reads);
+// Moves bytes between two pipes without copying and without waiting.
+ssize_t clinux_splice(int from, int to, size_t count);
 
 // The size of a pipe's or FIFO's buffer in bytes.
 int clinux_pipe_size(int fd);

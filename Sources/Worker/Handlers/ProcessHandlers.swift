@@ -15,9 +15,27 @@ extension StdioArguments {
   /// Attaches the connection before the process runs.
   @Loop
   func attach(_ process: ContainerProcess, to connection: Connection) {
-    guard let attach else { return }
+    guard let attach, attach.mode == .json else { return }
     // A new process has no reader and no bytes yet, so nothing stands against it.
     _ = try? process.attach(attach, to: connection)
+  }
+}
+
+extension StdioArguments {
+  /// What tells of a start, with the descriptors that were asked for; only then comes the exit.
+  @Loop
+  func result(of process: ContainerProcess, _ context: CommandContext) async throws(ProtocolError)
+    -> JSONValue
+  {
+    var members: [String: JSONValue] = [
+      "container": .string(process.container), "process": .string(process.name.description),
+      "pid": .int(Int64(process.pid)),
+    ]
+    context.ticket.afterReplying { process.announce() }
+    if let attach, attach.mode != .json, let given = try await process.giveAway(attach, context).object {
+      members.merge(given) { own, _ in own }
+    }
+    return .object(members)
   }
 }
 
@@ -39,8 +57,7 @@ extension ProcessExec: HandledCommand {
       }
     }
     if onDisconnect == .kill, context.connection.closed { context.server.kill(started) }
-    context.ticket.afterReplying { started.announce() }
-    return ["container": .string(container), "process": .string(process), "pid": .int(Int64(started.pid))]
+    return try await stdio.result(of: started, context)
   }
 
   @Loop

@@ -8,8 +8,8 @@ extension Hello: HandledCommand {
   var changes: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    context.connection.introduce(client)
-    return ["protocol": 1, "features": []]
+    let features = context.connection.introduce(client, accepting: accept)
+    return ["protocol": 1, "features": .array(features.map { .string($0.rawValue) })]
   }
 }
 

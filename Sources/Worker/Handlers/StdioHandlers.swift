@@ -44,6 +44,10 @@ extension ContainerProcess {
   private func role(
     _ wanted: StreamRole?, of connection: Connection, _ stream: StreamName, _ reader: OutputReader
   ) throws(ProtocolError) -> StreamRole {
+    if reader.isGivenAway {
+      throw ProtocolError(
+        .wrongState, "\(stream.rawValue) is handed over", container: container, process: name.description)
+    }
     let isFree = reader.controller == nil || reader.controller === connection.sink(of: self, stream)
     if wanted == .controller, !isFree {
       throw ProtocolError(
@@ -93,6 +97,7 @@ extension StdioAttach: HandledCommand {
       try await context.server.runtime.openOutputs(of: process)
       if attachment.streams.contains(.stdin) { try await context.server.runtime.openStdin(of: process) }
     }
+    if attachment.mode != .json { return try await process.giveAway(attachment, context) }
     return try process.attach(attachment, to: context.connection)
   }
 }

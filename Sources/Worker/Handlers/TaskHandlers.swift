@@ -12,8 +12,7 @@ extension TaskStart: HandledCommand {
         stdio.attach($0, to: context.connection)
       }
     }
-    context.ticket.afterReplying { process.announce() }
-    return ["container": .string(container), "process": "init", "pid": .int(Int64(process.pid))]
+    return try await stdio.result(of: process, context)
   }
 }
 

@@ -1,0 +1,83 @@
+internal import FIFOIO
+internal import Protocol
+internal import Runtime
+
+/// Streams whose descriptors a client gets.
+extension ContainerProcess {
+  /// Gives streams away; their descriptors go with the reply, in the order in which it names them.
+  func giveAway(_ attachment: Attachment, _ context: CommandContext) async throws(ProtocolError) -> JSONValue
+  {
+    guard context.connection.features.contains(.attachFD) else {
+      throw ProtocolError(
+        .wrongState, "say hello with \"accept\":[\"attach.fd\"] first", argument: "mode",
+        container: container,
+        process: name.description)
+    }
+    if attachment.window != nil || attachment.role != nil {
+      throw ProtocolError(.invalidArgument, "this mode has neither window nor role", argument: "mode")
+    }
+    let streams = StreamName.allCases.filter { attachment.streams.contains($0) }
+    // All of them or none: nothing is given away before everything is looked at.
+    for stream in streams where stream != .stdin {
+      guard let reader = reader(stream) else { continue }
+      try checkIsFree(stream, reader, context.connection)
+    }
+    var told: [String: JSONValue] = [:]
+    var names: [JSONValue] = []
+    for stream in streams {
+      if let reader = reader(stream), reader.end != nil {
+        // There is nothing to give away any more; what is left of it comes as lines.
+        var rest = Attachment()
+        (rest.streams, rest.encoding) = ([stream], attachment.encoding)
+        told.merge(try attach(rest, to: context.connection).object ?? [:]) { _, new in new }
+        continue
+      }
+      guard let given = try await giveAway(stream, attachment, context.connection) else { continue }
+      told[stream.rawValue] = ["offset": .int(Int64(given.offset)), "fd": .int(names.count)]
+      names.append(.string(stream.rawValue))
+      context.ticket.descriptors.append(given.descriptor)
+    }
+    told["fds"] = .array(names)
+    return .object(told)
+  }
+
+  private func checkIsFree(
+    _ stream: StreamName, _ reader: OutputReader, _ connection: Connection
+  ) throws(ProtocolError) {
+    let isFree = reader.controller == nil || reader.controller === connection.sink(of: self, stream)
+    if !isFree || reader.isGivenAway {
+      throw ProtocolError(
+        .wrongState, "\(stream.rawValue) is \(isFree ? "handed over" : "read by another controller")",
+        container: container, process: name.description)
+    }
+  }
+
+  /// Nil for a stream that the process does not have.
+  private func giveAway(
+    _ stream: StreamName, _ attachment: Attachment, _ connection: Connection
+  ) async throws(ProtocolError) -> (descriptor: SharedDescriptor, offset: UInt64)? {
+    do {
+      guard stream != .stdin else {
+        guard let stdin else { return nil }
+        return try await (attachment.mode == .fd ? stdin.handOver() : stdin.openPipe(), stdin.offset)
+      }
+      guard let reader = reader(stream) else { return nil }
+      let last = connection.sink(of: self, stream)
+      if attachment.mode == .fd {
+        // What was read before comes as lines, before the reply.
+        last?.leave()
+        StreamSink.deliverRest(of: reader, self, stream, attachment.encoding, to: connection)
+        let offset = reader.bytesRead
+        return reader.handOver().map { ($0, offset) }
+      }
+      let offset = reader.position
+      let pipe = try reader.openPipe()
+      last?.leave()
+      return (pipe, offset)
+    } catch let refusal as StdinMachine.Refusal {
+      throw ProtocolError(refusal, container: container, process: name)
+    } catch {
+      throw ProtocolError(.io, "\(error)", container: container, process: name.description)
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Testing
+import TestSupport
+
+/// Streams handed over whole: the FIFO's own ends, or a pipe's.
+@Suite(.serialized)
+struct HandoverTests {
+  private static let accept: JSON = ["accept": ["attach.fd", "something.new"]]
+
+  private func expected(_ range: Range<Int>) -> [UInt8] { NumberedLines.bytes(range) }
+
+  /// Prints so many lines, waits for one on its stdin, and prints so many more.
+  private func script(_ first: Int, _ second: Int) -> JSON {
+    let (now, later) = (NumberedLines.script(1...first), NumberedLines.script(first + 1...first + second))
+    return ["sh", "-c", JSON("\(now); read x; \(later)")]
+  }
+
+  @Test func aClientThatDidNotAskGetsNoDescriptor() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["cat"], stdin: true)
+    let client = try DescriptorClient(bed.worker.socket)
+    let (refused, none) = try await client.call("stdio.attach", ["container": "c1", "mode": "fd"])
+    #expect(refused["error"]["code"] == "wrong_state")
+    #expect(none.isEmpty)
+    let (hello, _) = try await client.call("hello", Self.accept)
+    #expect(hello["result"]["features"] == ["attach.fd"])
+    // Somebody else is the controller.
+    let (taken, _) = try await client.call("stdio.attach", ["container": "c1", "mode": "fd"])
+    #expect(taken["error"]["code"] == "wrong_state")
+    #expect(
+      try await bed.client.error(
+        "run", ["rootfs": JSON(bed.rootfs), "args": ["true"], "attach": ["mode": "fd"]])["code"]
+        == "invalid_argument")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test(arguments: ["fd", "pipe"]) func inMidStreamNothingIsLostOrDoubled(mode: String) async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": script(20_000, 100_000)])
+    try await bed.client.call("task.start", ["container": "c1", "stdin": true])
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    var lines: [UInt8] = []
+    let (reply, descriptors) = try await client.call(
+      "stdio.attach", ["container": "c1", "mode": JSON(mode)]
+    ) { line in
+      if line["event"] == "stdio.data" {
+        #expect(line["offset"].int == lines.count)
+        lines += Array((line["text"].string ?? "").utf8)
+      }
+    }
+    #expect(reply["result"]["fds"] == ["stdout", "stderr"])
+    #expect(descriptors.count == 2)
+    // What had been read before came as lines; the descriptor goes on where they end.
+    let offset = try #require(reply["result"]["stdout"]["offset"].int)
+    #expect(lines == expected(0..<offset))
+    #expect(reply["result"]["stdout"]["fd"] == 0)
+    try await bed.client.call("stdio.write", ["container": "c1", "text": "\n"])
+    let rest = try await descriptors[0].readAll()
+    #expect(rest == expected(offset..<960_000))
+    #expect(try await descriptors[1].readAll() == [])
+    let closed = try await client.event("process.closed")
+    #expect(closed["stdout"]["end"].string == (mode == "fd" ? "handed_over" : "eof"))
+    #expect(closed["stdout"]["bytes"].int == (mode == "fd" ? offset : 960_000))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test(arguments: ["fd", "pipe"]) func allThreeStreamsFromTheStart(mode: String) async throws {
+    let bed = try await TestBed.start()
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    _ = try await client.call(
+      "container.create",
+      [
+        "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "tee /dev/stderr"],
+        "user": "1000:1000",
+      ])
+    let (reply, descriptors) = try await client.call(
+      "task.start",
+      [
+        "container": "c1", "stdin": true,
+        "attach": ["mode": JSON(mode), "streams": ["stdin", "stdout", "stderr"]],
+      ])
+    #expect(reply["result"]["fds"] == ["stdin", "stdout", "stderr"])
+    #expect(descriptors.count == 3)
+    #expect(
+      try await client.call("stdio.write", ["container": "c1", "text": "x"]).line["error"]["code"]
+        == "wrong_state")
+    let input = expected(0..<400_000)
+    async let output = descriptors[1].readAll()
+    async let errors = descriptors[2].readAll()
+    try await descriptors[0].writeAll(input)
+    descriptors[0].close()
+    // The pipe's end is the worker's to see; of its own FIFO's end containerd has to be told.
+    if mode == "fd" { _ = try await client.call("stdio.close", ["container": "c1"]) }
+    #expect(try await output == input)
+    #expect(try await errors == input)
+    #expect(try await client.event("process.closed")["exit_code"] == 0)
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func aPipeWhoseReaderGoesLeavesTheRestToOthers() async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": script(10, 10)])
+    try await bed.client.call("task.start", ["container": "c1", "stdin": true])
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    let (_, descriptors) = try await client.call(
+      "stdio.attach", ["container": "c1", "mode": "pipe", "streams": ["stdout"]])
+    #expect(try await descriptors[0].read(exactly: 80) == expected(0..<80))
+    descriptors[0].close()
+    try await bed.client.call("stdio.write", ["container": "c1", "text": "\n"])
+    _ = try await client.event("process.exited")
+    try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stdout"]])
+    _ = try await bed.client.event("stdio.eof", container: "c1")
+    #expect(try bed.client.output("c1", from: 80) == expected(80..<160))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+}
