@@ -10,13 +10,20 @@ package final class DescriptorClient: Sendable {
     self.socket = socket
   }
 
-  package func send(_ json: JSON) {
-    let bytes = json.lineBytes
+  package func send(_ json: JSON) { send(text: json.description) }
+
+  package func send(text: String) {
+    let bytes = Array((text + "\n").utf8)
     _ = bytes.withUnsafeBytes { write(socket.rawValue, $0.baseAddress, $0.count) }
   }
 
   /// The next line, and the descriptors that came with its first byte.
   package func next() async throws -> (line: JSON, descriptors: [Descriptor]) {
+    let (line, descriptors) = try await nextText()
+    return (try JSON.parse(line), descriptors)
+  }
+
+  package func nextText() async throws -> (line: String, descriptors: [Descriptor]) {
     let socket = socket
     return try await offPool {
       var (line, descriptors): ([UInt8], [Descriptor]) = ([], [])
@@ -32,7 +39,7 @@ package final class DescriptorClient: Sendable {
         if byte == 0x0A { break }
         line.append(byte)
       }
-      return (try line.withUnsafeBytes { try JSON.parse($0).value }, descriptors)
+      return (String(decoding: line, as: UTF8.self), descriptors)
     }
   }
 
