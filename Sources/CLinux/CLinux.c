@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -154,6 +155,21 @@ ssize_t clinux_send_descriptors(int fd, const void *bytes, size_t count, const i
   header->cmsg_len = CMSG_LEN(number * sizeof(int));
   memcpy(CMSG_DATA(header), descriptors, number * sizeof(int));
   return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int clinux_open_terminal(int ends[2]) {
+  ends[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (ends[0] < 0) return -1;
+  char name[64];
+  if (grantpt(ends[0]) < 0 || unlockpt(ends[0]) < 0 || ptsname_r(ends[0], name, sizeof name) != 0)
+    return close_keeping_errno(ends[0]);
+  ends[1] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  return ends[1] < 0 ? close_keeping_errno(ends[0]) : 0;
+}
+
+int clinux_set_terminal_size(int fd, int columns, int rows) {
+  struct winsize size = {.ws_col = columns, .ws_row = rows};
+  return ioctl(fd, TIOCSWINSZ, &size);
 }
 
 int clinux_receive_byte(int fd, uint8_t *byte, int *descriptors) {

@@ -53,6 +53,10 @@ ssize_t clinux_send(int fd, const void *bytes, size_t count);
 // The same, with up to 8 descriptors on the first byte (SCM_RIGHTS).
 ssize_t clinux_send_descriptors(int fd, const void *bytes, size_t count, const int *descriptors, int number);
 
+// A pseudo-terminal; ends[0] is the master's. And its size in characters.
+int clinux_open_terminal(int ends[2]);
+int clinux_set_terminal_size(int fd, int columns, int rows);
+
 // Reads one byte and up to 8 descriptors that came with it; their number, or -1 at the end.
 int clinux_receive_byte(int fd, uint8_t *byte, int *descriptors);
 

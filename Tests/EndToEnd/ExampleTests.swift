@@ -1,0 +1,63 @@
+import Foundation
+import Glibc
+import Testing
+import TestSupport
+
+/// The client in examples/, as a person uses it.
+@Suite(.serialized)
+struct ExampleTests {
+  private let program =
+    URL(fileURLWithPath: Sandbox.scripts).deletingLastPathComponent().path + "/examples/cw.py"
+
+  private func run(_ bed: TestBed, _ arguments: [String]) async throws -> (status: TestSupport.ExitStatus, output: String)
+  {
+    try await ChildProcess.run(
+      "/usr/bin/env", ["python3", program, "--socket", bed.worker.socket] + arguments)
+  }
+
+  @Test func anInteractiveShellInATerminal() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    let terminal = try PseudoTerminal(columns: 101, rows: 33)
+    let shell = try ChildProcess(
+      "/usr/bin/env", ["python3", program, "--socket", bed.worker.socket, "exec", "-it", "c1", "sh"],
+      input: terminal.slave, output: terminal.slave, error: terminal.slave)
+    try await terminal.until("/ # ")
+    try await terminal.type("stty size\n")
+    try await terminal.until("33 101\r\n")
+    // The other end follows the window.
+    terminal.resize(columns: 120, rows: 44)
+    shell.signal(SIGWINCH)
+    try await terminal.type("until [ \"$(stty size)\" = '44 120' ]; do :; done; echo re''sized\n")
+    try await terminal.until("resized\r\n")
+    // ^C ends what runs there, not what runs here.
+    try await terminal.type("sleep 9''99\n")
+    try await bed.untilRunning("c1", "sleep 999")
+    try await terminal.type("\u{3}")
+    try await terminal.type("echo aft''er $?\n")
+    try await terminal.until("after 130\r\n")
+    try await terminal.type("exit 7\n")
+    #expect(await shell.wait() == .exited(7))
+    #expect(terminal.echoes)
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func outputIsFollowedAndTaken() async throws {
+    let bed = try await TestBed.start()
+    for (id, command) in [("c1", "follow"), ("c2", "take")] {
+      try await bed.client.call(
+        "container.create",
+        [
+          "container": JSON(id), "rootfs": JSON(bed.rootfs),
+          "args": ["sh", "-c", JSON("\(NumberedLines.script(1...100_000)); exit 3")],
+        ])
+      try await bed.client.call("task.start", ["container": JSON(id)])
+      let (status, output) = try await run(bed, [command, id])
+      #expect(status == .exited(3))
+      #expect(Array(output.utf8) == NumberedLines.bytes(0..<800_000))
+    }
+    for id in ["c1", "c2"] { try await bed.remove(id) }
+    try await bed.finish()
+  }
+}
