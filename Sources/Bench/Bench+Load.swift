@@ -2,9 +2,9 @@ internal import CLinux
 
 /// Round trips, and what containers cost that only run.
 extension Bench {
-  func pings(_ client: WorkerClient) async throws {
+  func pings(_ client: WorkerClient) throws {
     var samples = Samples()
-    for _ in 0..<5000 { try await samples.measure { try client.call("ping") } }
+    for _ in 0..<5000 { try samples.measure { try client.call("ping") } }
     say(single("`ping` round trip, ms", samples.median, samples.p99))
     let count = 50_000
     let lines = [UInt8](

@@ -13,6 +13,7 @@ struct Bench: AsyncParsableCommand {
   @Option(help: "Rounds of container lives; execs are twice, throughput a tenth of it.") var rounds = 40
   @Option(help: "The worker's pid, for its memory.") var pid: Int32
   @Option(help: "The peer with containerd's Go client.") var go: String?
+  @Flag(help: "Also each way to have output, one and fifty streams at once.") var streams = false
   @Option(help: "dockerd's socket, and with it the peer that speaks to it.") var docker: [String] = []
 
   func run() async throws {
@@ -20,12 +21,13 @@ struct Bench: AsyncParsableCommand {
     let client = try WorkerClient(worker)
     say(Comparison.head)
     say(single("memory at rest, MiB", try resident()))
-    try await pings(client)
+    try pings(client)
     try await lives(client, peers)
     try await execs(client, peers)
     try await output(client, peers)
     try await input(client, peers)
     try hundredContainers(client)
+    if streams { try await measureStreams(client, peers) }
   }
 
   private func makePeers() throws -> Peers {

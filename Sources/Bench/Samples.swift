@@ -10,6 +10,12 @@ struct Samples {
     nanoseconds.append(clinux_monotonic_ns() - start)
   }
 
+  mutating func measure(_ body: () throws -> Void) rethrows {
+    let start = clinux_monotonic_ns()
+    try body()
+    nanoseconds.append(clinux_monotonic_ns() - start)
+  }
+
   mutating func add(_ time: UInt64?) {
     if let time { nanoseconds.append(time) }
   }

@@ -9,8 +9,9 @@ struct ExampleTests {
   private let program =
     URL(fileURLWithPath: Sandbox.scripts).deletingLastPathComponent().path + "/examples/cw.py"
 
-  private func run(_ bed: TestBed, _ arguments: [String]) async throws -> (status: TestSupport.ExitStatus, output: String)
-  {
+  private func run(_ bed: TestBed, _ arguments: [String]) async throws -> (
+    status: TestSupport.ExitStatus, output: String
+  ) {
     try await ChildProcess.run(
       "/usr/bin/env", ["python3", program, "--socket", bed.worker.socket] + arguments)
   }

@@ -4,61 +4,63 @@ import Testing
 /// When a stream is watched and when it is visited.
 struct ReadPacerTests {
   private let microsecond: UInt64 = 1000
+  private let start: UInt64 = 1_000_000_000
 
-  /// Reads a piece every so often, until the pacer says something else than "when ready".
-  private func flooded(_ pacer: inout ReadPacer, from start: UInt64) -> UInt64 {
-    var now = start
+  /// Reads a piece every so often, until the stream is visited.
+  private func flooded(every interval: UInt64) -> (pacer: ReadPacer, now: UInt64) {
+    var (pacer, now) = (ReadPacer(), start)
     for _ in 0..<100 where !pacer.isVisiting {
-      now += 50 * microsecond
+      now += interval
       _ = pacer.next(after: 4096, now: now)
     }
-    return now
+    return (pacer, now)
   }
 
-  @Test func aStreamThatSaysLittleIsReadAtOnce() {
-    var pacer = ReadPacer()
-    for second in 1...100 as ClosedRange<UInt64> {
-      #expect(pacer.next(after: 100, now: second * 1_000_000 * microsecond) == .whenReady)
+  /// A conversation is no flood, however fast it goes.
+  @Test(arguments: [50, 300, 1000, 100_000] as [UInt64])
+  func aStreamThatSaysLittleIsReadAtOnce(interval: UInt64) {
+    var (pacer, now) = (ReadPacer(), start)
+    for _ in 0..<1000 {
+      now += interval * microsecond
+      #expect(pacer.next(after: 100, now: now) == .whenReady)
     }
   }
 
   @Test func aShortBurstIsReadAtOnceToo() {
-    var pacer = ReadPacer()
-    for piece in 1...5 as ClosedRange<UInt64> {
-      #expect(
-        pacer.next(after: 4096, now: 1_000_000 * microsecond + piece * 10 * microsecond) == .whenReady)
+    var (pacer, now) = (ReadPacer(), start)
+    for _ in 0..<50 {
+      for _ in 0..<3 {
+        now += 10 * microsecond
+        #expect(pacer.next(after: 4096, now: now) == .whenReady)
+      }
+      now += 20_000 * microsecond
     }
   }
 
   @Test func aFloodIsVisitedUntilItEnds() {
-    var pacer = ReadPacer()
-    let now = flooded(&pacer, from: 1_000_000 * microsecond)
+    var (pacer, now) = flooded(every: 50 * microsecond)
     #expect(pacer.isVisiting)
-    #expect(pacer.next(after: 30_000, now: now + 100 * microsecond) != .whenReady)
-    #expect(pacer.next(after: 0, now: now + 200 * microsecond) == .whenReady)
+    for _ in 0..<100 {
+      now += 300 * microsecond
+      #expect(pacer.next(after: 25_000, now: now) != .whenReady)
+    }
+    #expect(pacer.next(after: 0, now: now) == .whenReady)
     #expect(!pacer.isVisiting)
   }
 
-  @Test func visitsBecomeRarerWhereLittleIsFoundAndMoreFrequentWhereMuchIs() throws {
-    var pacer = ReadPacer()
-    var now = flooded(&pacer, from: 1_000_000 * microsecond)
-    func pause(_ count: Int) throws -> UInt64 {
-      now += 2000 * microsecond
-      guard case .after(let pause) = pacer.next(after: count, now: now) else {
-        throw Unexpected()
+  /// Fifty streams that share a machine flood, too, at a lower rate each.
+  @Test func visitsAreAsFarApartAsTheStreamIsSlow() throws {
+    for (interval, least, most) in [(20, 100, 200), (1000, 3000, 4000)] as [(UInt64, UInt64, UInt64)] {
+      var (pacer, now) = flooded(every: interval * microsecond)
+      var pause: UInt64 = 0
+      for _ in 0..<50 {
+        now += pause
+        // As much as has come meanwhile.
+        let count = Int(max(pause, microsecond) * 4096 / (interval * microsecond))
+        guard case .after(let next) = pacer.next(after: max(4096, count), now: now) else { break }
+        pause = next
       }
-      return pause
+      #expect(pause >= least * microsecond && pause <= most * microsecond, "\(pause)")
     }
-    let first = try pause(20_000)
-    #expect(try pause(2000) == 2 * first)
-    for _ in 0..<20 { _ = try pause(2000) }
-    // However little comes, nobody waits longer than two milliseconds for it.
-    let longest = try pause(2000)
-    #expect(longest <= 2000 * microsecond)
-    #expect(try pause(49_152) == longest / 2)
-    for _ in 0..<20 { _ = try pause(49_152) }
-    #expect(try pause(49_152) == first)
   }
-
-  private struct Unexpected: Error {}
 }
