@@ -46,6 +46,8 @@ package final class OutputReader: ReadinessHandler {
   private var pipe: PipeWatch?
   private var descriptor: Descriptor?
   private var registration: Poller.Registration?
+  /// True while it is watched for its end alone.
+  private var isMuted = false
   private var pacer = ReadPacer()
   /// Set while the stream is visited instead of watched.
   private var visit: Poller.TimerID?
@@ -107,7 +109,7 @@ package final class OutputReader: ReadinessHandler {
     observers.removeAll { $0 === sink }
     guard controller === sink else { return }
     controller = nil
-    if room <= 0 { setReading(false) }
+    setReading(room > 0)
     // Nobody takes it any more: that may have been the last thing.
     onEnd()
   }
@@ -122,7 +124,7 @@ package final class OutputReader: ReadinessHandler {
     guard controller === sink else { return }
     position = offset
     // Not for each chunk: reading goes on once a good part of the room is free.
-    if registration == nil, visit == nil, room >= buffer.limit / 2 { resumeReading() }
+    if registration == nil || isMuted, visit == nil, room >= buffer.limit / 2 { resumeReading() }
   }
 
   /// The controller has been told of the end.
@@ -149,6 +151,7 @@ package final class OutputReader: ReadinessHandler {
 
   /// Gives the FIFO's own end away: whoever gets it reads from `bytesRead` on. Nil when there is none any more.
   package func handOver() -> SharedDescriptor? {
+    unwatch()
     guard end == nil, let descriptor = descriptor.take() else { return nil }
     let shared = SharedDescriptor(descriptor)
     finish(.handedOver)
@@ -156,13 +159,20 @@ package final class OutputReader: ReadinessHandler {
   }
 
   /// Makes a pipe to which everything from `position` on goes, and gives its reading end away.
-  package func openPipe() throws(SystemError) -> SharedDescriptor {
+  ///
+  /// - Returns: the end, and the offset of its first byte.
+  package func openPipe() throws(SystemError) -> (end: SharedDescriptor, offset: UInt64) {
     let (worker, other) = try Descriptor.pipe(workerReads: false)
-    pipe = PipeWatch(
+    position = max(position, oldest)
+    let offset = position
+    let watch = PipeWatch(
       worker, readable: false, onReady: { [weak self] in self?.pump() },
       onHangup: { [weak self] in self?.closePipe() })
+    // Without interest, too, epoll tells of a reader that has gone.
+    try watch.watch(false)
+    pipe = watch
     pump()
-    return other
+    return (other, offset)
   }
 
   /// Fills the pipe, first with what is kept, then from the FIFO.
@@ -171,6 +181,7 @@ package final class OutputReader: ReadinessHandler {
     do throws(SystemError) {
       while position < bytesRead {
         let kept = buffer.bytes(from: position, atMost: .max)
+        if kept.isEmpty { break }
         guard let count = try pipe.end.descriptor.write(kept) else { return try waitForPipe(pipe) }
         position += UInt64(count)
       }
@@ -253,14 +264,23 @@ package final class OutputReader: ReadinessHandler {
   }
 
   private func close() {
-    setReading(false)
+    unwatch()
+    if let visit { Poller.shared.cancel(visit) }
+    visit = nil
     descriptor = nil
   }
 
   // MARK: - Reading
 
   package func ready(readable: Bool, writable: Bool, hangup: Bool) {
-    read()
+    if !isMuted { return read() }
+    // Only a hangup comes then. With bytes before it, it would come again and again; they are for later.
+    if unread == 0 { finish(.eof) } else { unwatch() }
+  }
+
+  private var unread: Int {
+    guard let raw = descriptor?.raw else { return 0 }
+    return Int(clinux_unread_bytes(raw))
   }
 
   /// How much may be read before somebody has to take something.
@@ -312,21 +332,23 @@ package final class OutputReader: ReadinessHandler {
     if room > 0 { setReading(true) }
   }
 
-  /// A stream that is not to be read leaves the poller: without interest epoll would still report a hangup, again and
-  /// again.
+  /// A stream that is not to be read stays with the poller for its end, which is told without interest, too.
   private func setReading(_ wanted: Bool) {
-    if wanted {
-      if registration == nil, visit == nil, descriptor != nil { watch() }
-    } else {
-      unwatch()
-      if let visit { Poller.shared.cancel(visit) }
-      visit = nil
+    if wanted, visit != nil { return }
+    if let visit { Poller.shared.cancel(visit) }
+    visit = nil
+    guard descriptor != nil else { return unwatch() }
+    if registration == nil { watch() }
+    if let registration, isMuted == wanted {
+      isMuted = !wanted
+      Poller.shared.change(registration, readable: wanted, writable: false)
     }
   }
 
   private func unwatch() {
     if let registration { Poller.shared.remove(registration) }
     registration = nil
+    isMuted = false
   }
 
   private func watch() {

@@ -21,13 +21,15 @@ final class PipeWatch: ReadinessHandler {
     self.onHangup = onHangup
   }
 
+  /// Not wanted, an end that is read from is out of the poller, where bytes before a hangup would tell of it again and
+  /// again; one that is written to stays for its reader's going.
   func watch(_ wanted: Bool) throws(SystemError) {
-    if !wanted {
-      if let registration { Poller.shared.remove(registration) }
-      registration = nil
-    } else if registration == nil {
+    if !wanted, readable { return stop() }
+    if let registration {
+      Poller.shared.change(registration, readable: readable && wanted, writable: !readable && wanted)
+    } else {
       registration = try Poller.shared.add(
-        end.descriptor, readable: readable, writable: !readable, handler: self)
+        end.descriptor, readable: readable && wanted, writable: !readable && wanted, handler: self)
     }
   }
 

@@ -40,7 +40,7 @@ package struct StdinMachine: Sendable, Equatable {
   package init() {}
 
   package enum Refusal: Error, Sendable, Equatable {
-    case closed, broken, handedOver
+    case closed, broken, handedOver, cancelled
     /// The offset is not where the stream is.
     case misplaced(accepted: UInt64)
   }
@@ -79,11 +79,16 @@ package struct StdinMachine: Sendable, Equatable {
     return []
   }
 
-  /// Gives the FIFO away: true when it is open and everything is written; to be tried again otherwise.
-  package mutating func handOver() throws(Refusal) -> Bool {
+  /// Fails where nothing would be accepted.
+  package func checkTakes() throws(Refusal) {
     if phase == .broken { throw .broken }
     if phase == .handedOver { throw .handedOver }
-    if closeAsked || closesAt != nil { throw .closed }
+    if closeAsked || closesAt != nil || phase == .closed { throw .closed }
+  }
+
+  /// Gives the FIFO away: true when it is open and everything is written; to be tried again otherwise.
+  package mutating func handOver() throws(Refusal) -> Bool {
+    try checkTakes()
     guard phase == .open, pending == 0 else { return false }
     phase = .handedOver
     return true

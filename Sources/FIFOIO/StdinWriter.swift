@@ -18,8 +18,10 @@ package final class StdinWriter: ReadinessHandler {
   private let onCredit: @Loop (UInt64) -> Void
   /// Where everything comes from without a copy, instead of by `write`.
   private var pipe: PipeWatch?
+  /// Asked to close: once the pipe is empty.
+  private var closesWithPipe = false
   private var toldCredit: UInt64 = 0
-  private var roomWaiters: [UnsafeContinuation<Void, Never>] = []
+  private var waiters: [Waiter] = []
 
   /// Bytes that wait here; more make writers wait.
   private static let limit = 1 << 20
@@ -55,9 +57,7 @@ package final class StdinWriter: ReadinessHandler {
       known = try machine.known(bytes.count, at: offset)
       if known == bytes.count { return machine.accepted }
     }
-    while machine.pending >= StdinWriter.limit, machine.phase != .broken {
-      await withUnsafeContinuation { roomWaiters.append($0) }
-    }
+    while machine.pending >= StdinWriter.limit, machine.phase != .broken { try await change() }
     let rest = known == 0 ? bytes : Array(bytes.dropFirst(known))
     let actions = try machine.accept(rest.count)
     if !rest.isEmpty { chunks.append(rest) }
@@ -65,9 +65,21 @@ package final class StdinWriter: ReadinessHandler {
     return machine.accepted
   }
 
+  /// Waits until something is different.
+  private func change() async throws(StdinMachine.Refusal) {
+    let waiter = Waiter()
+    waiters.append(waiter)
+    await waiter.wait()
+    waiters.removeAll { $0 === waiter }
+    if Task.isCancelled { throw .cancelled }
+  }
+
   package func close(at offset: UInt64?) throws(StdinMachine.Refusal) {
-    pump()
-    closePipe()
+    if pipe != nil {
+      if offset != nil { throw .handedOver }
+      closesWithPipe = true
+      return pump()
+    }
     perform(
       try offset.map { offset throws(StdinMachine.Refusal) in try machine.close(at: offset) }
         ?? machine.close())
@@ -79,10 +91,7 @@ package final class StdinWriter: ReadinessHandler {
   /// close it and `close` to be called.
   package func handOver() async throws(StdinMachine.Refusal) -> SharedDescriptor {
     if pipe != nil { throw .handedOver }
-    while try !machine.handOver() {
-      if Task.isCancelled { throw .closed }
-      await withUnsafeContinuation { roomWaiters.append($0) }
-    }
+    while try !machine.handOver() { try await change() }
     if let registration { Poller.shared.remove(registration) }
     registration = nil
     guard let descriptor = descriptor.take() else { throw .broken }
@@ -90,7 +99,9 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   /// Makes a pipe from which everything goes on to the process, and gives its writing end away. Its end is a close.
-  package func openPipe() throws(SystemError) -> SharedDescriptor {
+  package func openPipe() throws -> SharedDescriptor {
+    if pipe != nil { throw StdinMachine.Refusal.handedOver }
+    try machine.checkTakes()
     let (worker, other) = try Descriptor.pipe(workerReads: true)
     pipe = PipeWatch(
       worker, readable: true, onReady: { [weak self] in self?.pump() },
@@ -106,6 +117,9 @@ package final class StdinWriter: ReadinessHandler {
       case .moved(let count):
         machine.relayed(count)
         try pipe.watch(true)
+      case .sourceIsEmpty where closesWithPipe:
+        closePipe()
+        perform(machine.close())
       case .sourceIsEmpty:
         watch(false)
         try pipe.watch(true)
@@ -242,8 +256,8 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   private func resumeWaiters() {
-    let waiters = roomWaiters
-    roomWaiters = []
+    let waiters = waiters
+    self.waiters = []
     for waiter in waiters { waiter.resume() }
   }
 }

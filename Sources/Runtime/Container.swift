@@ -10,7 +10,11 @@ package final class Container {
   package internal(set) var metadata: ContainerMetadata?
   package internal(set) var task: ContainerProcess?
   package internal(set) var execs: [String: ContainerProcess] = [:]
-  package internal(set) var isPaused = false
+  package internal(set) var isPaused = false {
+    didSet { pauses += 1 }
+  }
+  /// How often that was said.
+  private(set) var pauses = 0
   /// A size for the terminal that was asked for before there was a task.
   var pendingSize: WindowSize?
   /// containerd has told of a kill for lack of memory since the task began.

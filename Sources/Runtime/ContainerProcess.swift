@@ -26,7 +26,7 @@ package final class ContainerProcess {
   /// Its delete call is under way.
   var isBeingDeleted = false
   /// It has ended, and what of is being found out.
-  private var isEnding = false
+  private var ending: ExitStatus?
   private let output: OutputOptions
   private let host: any ProcessHost
   private var drainTimer: Poller.TimerID?
@@ -112,7 +112,7 @@ package final class ContainerProcess {
   /// True when containerd knows it no more.
   package var isDeleted: Bool { life.phase == .deleted }
 
-  package var isRunning: Bool { life.phase < .exited && life.exit == nil && !isEnding }
+  package var isRunning: Bool { life.phase < .exited && life.exit == nil && ending == nil }
 
   // MARK: - What becomes known
 
@@ -146,18 +146,29 @@ package final class ContainerProcess {
 
   /// It has ended; before that is told, `check` finds out whether the kernel killed it for lack of memory.
   func exited(_ status: ExitStatus, unlessKnown check: @escaping @Loop () async -> Bool) {
-    guard life.exit == nil, !isEnding else { return }
-    isEnding = true
+    guard life.exit == nil, ending == nil else { return }
+    ending = status
     Task { @Loop in
       var status = status
       status.outOfMemory = await check()
-      isEnding = false
+      // Unless that was told without waiting any longer.
+      guard ending != nil else { return }
+      ending = nil
       exited(status)
     }
   }
 
+  /// Tells the end of a process that nothing will be heard of any more: its exit as far as it is known, and what became of
+  /// its output.
+  func endNow() {
+    let known = ending
+    ending = nil
+    exited(known ?? ExitStatus(code: nil, exitedAt: nil, source: .lost))
+    if life.phase == .exited { giveUpDraining() }
+  }
+
   func exited(_ status: ExitStatus) {
-    guard life.exit == nil, !isEnding else { return }
+    guard life.exit == nil, ending == nil else { return }
     stdin?.end()
     drainTimer = Poller.shared.schedule(after: ContainerProcess.drainDeadline) { [weak self] in
       self?.giveUpDraining()
@@ -175,7 +186,9 @@ package final class ContainerProcess {
 
   /// Nobody will ask for what has no reader now: it is read and dropped, so that the end need not wait for one.
   package func discardUnread() {
-    for (_, reader) in readers where reader.controller == nil { reader.discard() }
+    for (_, reader) in readers where reader.controller == nil && !reader.isGivenAway {
+      reader.discard()
+    }
     outputMayHaveEnded()
   }
 
@@ -249,7 +262,7 @@ package final class ContainerProcess {
   }
 
   private func giveUpDraining() {
-    drainTimer = nil
+    cancelDrainTimer()
     for (_, reader) in readers { reader.giveUp() }
     tell(life.outputEnded())
   }

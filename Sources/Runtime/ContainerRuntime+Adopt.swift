@@ -8,6 +8,7 @@ extension ContainerRuntime {
   /// Takes over the task of a container, if it has one, and the execs that run in it.
   func adoptTask(of container: Container) async throws(RuntimeError) {
     guard let found = try await get(container.id, exec: nil), container.task == nil else { return }
+    try checkIsKnown(found)
     let process = adopt(found, exec: nil, in: container)
     container.began(process)
     container.isPaused = found.status == .paused
@@ -21,6 +22,13 @@ extension ContainerRuntime {
       let process = adopt(found, exec: exec, in: container)
       container.execs[exec] = process
       settleAdopted(process, found)
+    }
+  }
+
+  /// UNKNOWN is a shim that does not answer; containerd says nothing of the process then, not even its FIFOs.
+  private func checkIsKnown(_ found: CDProcess) throws(RuntimeError) {
+    if found.status == .unknown {
+      throw RuntimeError(.unavailable, "the shim of container \(found.containerID) does not answer")
     }
   }
 
@@ -65,7 +73,9 @@ extension ContainerRuntime {
 
   func learnFIFOs(of process: ContainerProcess) async throws(RuntimeError) {
     if process.fifosAreKnown { return }
-    if let found = try await get(process.container, exec: process.exec) { process.learn(FIFOSet(found)) }
+    guard let found = try await get(process.container, exec: process.exec) else { return }
+    try checkIsKnown(found)
+    process.learn(FIFOSet(found))
   }
 }
 

@@ -47,7 +47,7 @@ extension ContainerRuntime {
   /// The shim is gone, and with it every exec.
   func removeTask(of container: Container, _ exit: ExitStatus) {
     for exec in container.execs.values where !exec.isDeleted {
-      exec.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
+      exec.endNow()
       exec.release()
     }
     for process in container.processes { recent.add(container.id, exec: process.exec, pid: process.pid) }
@@ -141,9 +141,10 @@ extension ContainerRuntime {
     _ = try await containerd.call(ContainerdService.Tasks.deleteProcess, request, timeout: timeout)
   }
 
-  func waitRPC(_ id: String, timeout: Duration) async throws(RuntimeError) {
+  func waitRPC(_ id: String, exec: String?, timeout: Duration) async throws(RuntimeError) {
     var request = CDWaitRequest()
     request.containerID = id
+    request.execID = exec ?? ""
     _ = try await containerd.call(ContainerdService.Tasks.wait, request, timeout: timeout)
   }
 }

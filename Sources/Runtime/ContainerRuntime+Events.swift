@@ -50,7 +50,12 @@ extension ContainerRuntime {
       "\(namespace),topic~=|^/tasks/|", "\(namespace),topic==\"\(ContainerRuntime.barrierTopic)\"",
     ]
     let stream = try containerd.open(ContainerdService.Events.subscribe, request)
-    defer { stream.cancel() }
+    subscriptions += 1
+    let subscription = subscriptions
+    defer {
+      stream.cancel()
+      subscriptions += 1
+    }
     // containerd sends no header before the first event, so an event of our own tells that the subscription is live.
     let barrier = Task { @Loop in
       // What is published right after Subscribe is lost at times, so it is repeated, soon at first.
@@ -77,7 +82,7 @@ extension ContainerRuntime {
         barrier.cancel()
         // Beside the stream, so that events go on being read while tasks are listed.
         Task { @Loop in
-          await self.reconcileAndTell()
+          await self.reconcileAndTell(subscription)
           live()
         }
         continue

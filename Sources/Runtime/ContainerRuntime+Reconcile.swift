@@ -3,47 +3,57 @@ internal import FIFOIO
 internal import Logging
 
 extension ContainerRuntime {
-  /// Compares what we hold with what containerd lists, tells what was missed, and then that it is connected.
-  func reconcileAndTell() async {
-    do throws(RuntimeError) {
-      let counts = try await reconcile()
-      connected = true
-      lastFailure = ""
-      firstAttempt.resume()
-      tell(.containerdConnected(tasks: counts.tasks, exits: counts.exits))
-    } catch {
-      log.warning("cannot list tasks", metadata: ["error": "\(error.message)"])
+  /// Compares what we hold with what containerd lists, tells what was missed, and then that it is connected. Again and
+  /// again where it fails, as long as the subscription lives.
+  func reconcileAndTell(_ subscription: Int) async {
+    var pause = Duration.milliseconds(200)
+    while subscription == subscriptions, !Task.isCancelled {
+      do throws(RuntimeError) {
+        let counts = try await reconcile()
+        guard subscription == subscriptions else { return }
+        connected = true
+        lastFailure = ""
+        firstAttempt.resume()
+        return tell(.containerdConnected(tasks: counts.tasks, exits: counts.exits))
+      } catch {
+        log.warning("cannot list tasks", metadata: ["error": "\(error.message)"])
+      }
+      await Loop.sleep(pause)
+      pause = min(pause * 2, .seconds(5))
     }
   }
 
   private func reconcile() async throws(RuntimeError) -> (tasks: Int, exits: Int) {
+    let pauses = containers.mapValues(\.pauses)
     let listed = try await containerd.call(
       ContainerdService.Tasks.list, CDListTasksRequest(), timeout: .seconds(30)
     ).tasks
     let found = Dictionary(listed.map { ($0.container, $0) }) { first, _ in first }
     // All at once: a shim that does not answer holds up nobody else's.
     let exits = await concurrently(Set(containers.keys).union(found.keys)) { id in
-      await self.reconcile(id, found[id])
+      await self.reconcile(id, found[id], pauses: pauses[id])
     }
     return (listed.count, exits.reduce(0, +))
   }
 
   /// - Returns: how many exits were missed.
-  private func reconcile(_ id: String, _ found: CDProcess?) async -> Int {
+  private func reconcile(_ id: String, _ found: CDProcess?, pauses: Int?) async -> Int {
     guard let container = containers[id], let task = container.task else {
       if found != nil { await loadQuietly(id) }
       return 0
     }
     // A start of our own is under way: its reply tells.
     if task.isOwn, task.life.phase < .started { return 0 }
-    let running = container.processes.filter { $0.isRunning }
-    if let found, isAnother(found, than: task) {
+    // What is being started is told by its own call.
+    let running = container.processes.filter { $0.isRunning && (!$0.isOwn || $0.life.phase >= .started) }
+    if let found, isAnother(found, than: task), await isStillAnother(than: task) {
       for process in running { process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost)) }
       await task.waitForClose()
       if container.task === task, let exit = task.life.exit { removeTask(of: container, exit) }
       await loadQuietly(id)
     } else {
-      if let found, found.status == .paused || found.status == .running {
+      // Not where an event is newer than the list.
+      if let found, found.status == .paused || found.status == .running, pauses == container.pauses {
         _ = paused(id, found.status == .paused)
       }
       if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
@@ -56,6 +66,15 @@ extension ContainerRuntime {
   /// UNKNOWN has no pid, and neither has a task that is still to be restored.
   private func isAnother(_ found: CDProcess, than task: ContainerProcess) -> Bool {
     found.status != .unknown && found.pid != 0 && task.pid != 0 && found.pid != task.pid
+  }
+
+  /// The list may be older than a task that was started since.
+  private func isStillAnother(than task: ContainerProcess) async -> Bool {
+    do throws(RuntimeError) {
+      return try await get(task.container, exec: nil).map { isAnother($0, than: task) } ?? false
+    } catch {
+      return false
+    }
   }
 
   private func settle(_ process: ContainerProcess, _ found: CDProcess?) async {

@@ -192,7 +192,15 @@ extension ContainerRuntime {
   private func removeFailed(_ process: ContainerProcess) async -> RuntimeError? {
     do throws(RuntimeError) {
       if let exec = process.exec {
-        try await deleteProcessRPC(process.container, exec, timeout: .seconds(45))
+        do throws(RuntimeError) {
+          try await deleteProcessRPC(process.container, exec, timeout: .seconds(45))
+        } catch {
+          // It runs after all.
+          guard error.kind == .wrongState else { throw error }
+          try await killRPC(process.container, exec: exec, signal: UInt32(SIGKILL), all: false)
+          try await waitRPC(process.container, exec: exec, timeout: .seconds(30))
+          try await deleteProcessRPC(process.container, exec, timeout: .seconds(45))
+        }
       } else {
         do throws(RuntimeError) {
           _ = try await deleteTaskRPC(process.container, timeout: .seconds(30))
@@ -200,7 +208,7 @@ extension ContainerRuntime {
           // It runs after all: its start's answer was lost or cancelled.
           guard error.kind == .wrongState else { throw error }
           try await killRPC(process.container, exec: nil, signal: UInt32(SIGKILL), all: true)
-          try await waitRPC(process.container, timeout: .seconds(30))
+          try await waitRPC(process.container, exec: nil, timeout: .seconds(30))
           _ = try await deleteTaskRPC(process.container, timeout: .seconds(30))
         }
       }

@@ -34,6 +34,9 @@ package final class ContainerRuntime {
   let keepsBundles: Bool
   let readSpec: @Sendable ([UInt8]) -> SpecFacts
   var recent = RecentProcesses()
+  private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
+  /// Counts subscriptions, so that what belongs to an earlier one can be told.
+  var subscriptions = 0
   var samples: [String: CPUSample] = [:]
   var subscription: Task<Void, Never>?
   let firstAttempt = Waiter()
@@ -85,9 +88,25 @@ package final class ContainerRuntime {
     return created
   }
 
-  /// A container that this worker has at hand, or else containerd has: then with its task, attached.
+  /// A container that this worker has at hand, or else containerd has: then with its task and execs. Who asks while it is
+  /// being loaded waits for the same answer, which nobody's cancellation cuts short.
   package func load(_ id: String) async throws(RuntimeError) -> Container {
-    if let container = containers[id], container.metadata != nil { return container }
+    if loading[id] == nil, let container = containers[id], container.metadata != nil { return container }
+    let task =
+      loading[id]
+      ?? Task { @Loop in
+        defer { loading[id] = nil }
+        do throws(RuntimeError) {
+          return .success(try await fetch(id))
+        } catch {
+          return .failure(error)
+        }
+      }
+    loading[id] = task
+    return try await task.value.get()
+  }
+
+  private func fetch(_ id: String) async throws(RuntimeError) -> Container {
     var request = CDGetContainerRequest()
     request.id = id
     let answer: CDGetContainerResponse
@@ -99,7 +118,7 @@ package final class ContainerRuntime {
     let found = answer.container
     let spec = Array(found.spec.value)
     let metadata = ContainerMetadata(spec: spec, facts: readSpec(spec), shim: ShimChoice(found.runtime))
-    // Somebody else may have loaded it meanwhile, or events have told of it.
+    // It may have been created here meanwhile, or events have told of it.
     if let container = containers[id] {
       if container.metadata == nil { container.metadata = metadata }
       return container
@@ -107,7 +126,13 @@ package final class ContainerRuntime {
     let container = Container(
       id: id, bundle: found.labels[ContainerRuntime.bundleLabel] ?? bundles + "/" + id, metadata: metadata)
     containers[id] = container
-    try await adoptTask(of: container)
+    do throws(RuntimeError) {
+      try await adoptTask(of: container)
+    } catch {
+      // Half of the truth would be taken for all of it: the next one asks again.
+      if container.task == nil, containers[id] === container { containers[id] = nil }
+      throw error
+    }
     return container
   }
 

@@ -101,9 +101,9 @@ struct CommandContext {
   /// Lets others into the lane while the body runs, and stdio commands pass.
   func outsideLane<Value: Sendable>(_ body: @Loop () async -> Value) async -> Value {
     gate?.open()
-    lane?.leave()
+    lane?.stepOut()
     let value = await body()
-    await lane?.enter()
+    await lane?.comeBack()
     return value
   }
 }

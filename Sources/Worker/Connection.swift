@@ -29,6 +29,8 @@ final class Connection: ReadinessHandler {
   private var inputEnded = false
   private var cut = false
   private(set) var closed = false
+  /// Nothing reaches the client any more.
+  var isGone: Bool { closed || cut }
   private(set) var client: String?
   private(set) var features: [Feature] = []
 
@@ -248,7 +250,8 @@ final class Connection: ReadinessHandler {
     cut = true
     outbox.clear()
     outbox.append { ServerLine.bye(.slowConsumer, lastSequence: server.events.last, into: &$0) }
-    letGo()
+    // Not in the middle of an event that is being told to all: what follows from it must come after it.
+    Poller.shared.atEndOfRound { [weak self] in self?.letGo() }
     scheduleFlush()
     _ = Poller.shared.schedule(after: Connection.farewell) { [weak self] in self?.close() }
   }
@@ -283,6 +286,8 @@ final class Connection: ReadinessHandler {
 
   /// Kills the process when this connection goes.
   func own(_ process: ContainerProcess) {
+    // Those that have ended need nobody.
+    dependents = dependents.filter { $0.value.life.exit == nil }
     dependents[ObjectIdentifier(process)] = process
   }
 

@@ -29,6 +29,7 @@ extension ProtocolError {
     let (code, message, argument): (ErrorCode, String, String?) =
       switch refusal {
       case .closed: (.wrongState, "stdin is closed", nil)
+      case .cancelled: (.cancelled, "cancelled", nil)
       case .handedOver: (.wrongState, "stdin is handed over", nil)
       case .broken: (.io, "the process does not read its stdin any more", nil)
       case .misplaced(let accepted):

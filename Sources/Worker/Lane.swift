@@ -6,6 +6,8 @@ internal import FIFOIO
 final class Lane {
   private var waiting = Deque<@Loop () -> Void>()
   private var held = false
+  /// Commands that have let others in and will come back.
+  private var outside = 0
   private let onIdle: @Loop () -> Void
 
   init(onIdle: @escaping @Loop () -> Void) {
@@ -22,17 +24,24 @@ final class Lane {
     }
   }
 
+  /// Lets others in, to come back by `comeBack`; the lane stays until then.
+  func stepOut() {
+    outside += 1
+    leave()
+  }
+
   /// Waits for the turn, also in a task that is cancelled: what runs then is clean-up.
-  func enter() async {
+  func comeBack() async {
     await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
       enter { continuation.resume() }
     }
+    outside -= 1
   }
 
   func leave() {
     if let next = waiting.popFirst() { return next() }
     held = false
-    onIdle()
+    if outside == 0 { onIdle() }
   }
 
   var length: Int { waiting.count + (held ? 1 : 0) }

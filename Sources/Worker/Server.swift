@@ -15,6 +15,8 @@ final class Server {
   let log: Logger
   let startedAt = Time.monotonicMicroseconds
   private(set) var isStopping = false
+  /// Kills and deletions under way that nobody's command waits for.
+  private var cleanUps = 0
   private(set) var connectionsAccepted = 0
   private var connections: [ObjectIdentifier: Connection] = [:]
   private var listener: Listener?
@@ -76,8 +78,17 @@ final class Server {
   var commandsInFlight: Int { connections.values.reduce(0) { $0 + $1.inflightCount } }
   var bytesWaiting: Int { connections.values.reduce(0) { $0 + $1.waitingBytes } }
 
+  /// Does something in a task of its own, which no cancellation reaches and the worker's end waits for.
+  func cleanUp(_ body: @escaping @Loop () async -> Void) async {
+    cleanUps += 1
+    await Task { @Loop in await body() }.value
+    cleanUps -= 1
+  }
+
   func kill(_ process: ContainerProcess) {
+    cleanUps += 1
     Task { @Loop in
+      defer { cleanUps -= 1 }
       do throws(RuntimeError) {
         try await runtime.kill(process.container, exec: process.exec, signal: Signal.kill, all: false)
       } catch {
@@ -101,8 +112,10 @@ final class Server {
       for _ in 0..<500 where commandsInFlight > 0 { await Loop.sleep(Server.drainTime / 500) }
       for connection in connections.values { connection.stopAll() }
       await Loop.sleep(.milliseconds(20))
-      await runtime.stop()
       for connection in connections.values { connection.close() }
+      // What ends with its connection ends before containerd is out of reach.
+      for _ in 0..<500 where cleanUps > 0 { await Loop.sleep(Server.drainTime / 500) }
+      await runtime.stop()
       Loop.stop()
     }
   }

@@ -16,7 +16,8 @@ final class StreamSink: OutputSink {
   var isQueued = false
   private let reader: OutputReader
   private let line: StdioLine
-  private unowned let connection: Connection
+  // It may go while a stream still knows of this sink.
+  private weak var connection: Connection?
   private var over = false
 
   init(
@@ -39,7 +40,7 @@ final class StreamSink: OutputSink {
   var waiting: UInt64 { min(reader.bytesRead, credit ?? .max) - min(position, credit ?? .max) }
 
   func wake() {
-    if !over { connection.ready(self) }
+    if !over { connection?.ready(self) }
   }
 
   /// Grants more, up to an absolute offset; less than before is no error and no change.
@@ -95,6 +96,18 @@ final class StreamSink: OutputSink {
     sink.detach()
   }
 
+  /// What a client that takes the stream another way does not get.
+  static func tellGap(
+    to offset: UInt64, of reader: OutputReader, _ process: ContainerProcess, _ stream: StreamName,
+    to connection: Connection
+  ) {
+    let sink = StreamSink(
+      reader, of: process, stream: stream, role: .observer, from: reader.position, window: nil,
+      encoding: .auto,
+      to: connection)
+    connection.send { sink.gap(to: offset, reason: "expired", into: &$0) }
+  }
+
   /// The beginning of a character, whose rest comes another way.
   private func appendRest(to bytes: inout [UInt8]) {
     let chunk = reader.bytes(from: position, atMost: .max)
@@ -105,7 +118,7 @@ final class StreamSink: OutputSink {
 
   func gave(up range: Range<UInt64>) {
     // Before the process.closed that follows, which does not wait behind stdio.
-    connection.send { bytes in
+    connection?.send { bytes in
       if !range.isEmpty { gap(to: range.upperBound, reason: "timeout", into: &bytes) }
       end(into: &bytes)
     }
@@ -113,9 +126,9 @@ final class StreamSink: OutputSink {
 
   func finish() {
     if over { return }
-    connection.send { bytes in
+    connection?.send { bytes in
       // What a client that reads can have at once it gets.
-      if !connection.isCongested { while pull(into: &bytes) {} }
+      if connection?.isCongested == false { while pull(into: &bytes) {} }
       if position < reader.bytesRead { gap(to: reader.bytesRead, reason: "slow", into: &bytes) }
       if !over { end(into: &bytes) }
     }
@@ -128,7 +141,7 @@ final class StreamSink: OutputSink {
 
   private func end(into bytes: inout [UInt8]) {
     over = true
-    connection.remove(self)
+    connection?.remove(self)
     ServerLine.write(into: &bytes) { writer in
       head("stdio.eof", &writer)
       writer.field("offset", position)
@@ -154,7 +167,7 @@ final class StreamSink: OutputSink {
 
   /// The client wants no more of it.
   func leave() {
-    connection.remove(self)
+    connection?.remove(self)
     detach()
   }
 

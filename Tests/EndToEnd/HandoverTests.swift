@@ -103,6 +103,76 @@ struct HandoverTests {
     try await bed.finish()
   }
 
+  @Test func aStartThatAsksForTooMuchDoesNotRun() async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"]])
+    let start: JSON = ["container": "c1", "attach": ["mode": "fd"]]
+    #expect(try await bed.client.error("task.start", start)["code"] == "wrong_state")
+    #expect(try await bed.client.error("process.status", ["container": "c1"])["code"] == "not_found")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func aPipeGoesOnBehindWhatWasDropped() async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": script(50_000, 10)])
+    try await bed.client.call(
+      "task.start", ["container": "c1", "stdin": true, "stdio": ["overflow": "drop", "backlog": 4096]])
+    // Its shell reads, so all lines before are printed, and most of them are gone.
+    try await bed.client.call("stdio.write", ["container": "c1", "text": "\n"])
+    _ = try await bed.client.event("process.exited", container: "c1")
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    // It has ended by then, so it comes as lines, or it has not.
+    var (gap, lines): (Int, [UInt8]) = (0, [])
+    let (reply, descriptors) = try await client.call(
+      "stdio.attach", ["container": "c1", "mode": "pipe", "streams": ["stdout"]]
+    ) { line in
+      if line["event"] == "stdio.gap" { gap = line["to"].int ?? 0 }
+      if line["event"] == "stdio.data" { lines += Array((line["text"].string ?? "").utf8) }
+    }
+    #expect(reply.has("result"))
+    for descriptor in descriptors { lines += try await descriptor.readAll() }
+    if descriptors.isEmpty {
+      while true {
+        let line = try await client.next().line
+        if line["event"] == "stdio.gap" { gap = line["to"].int ?? 0 }
+        if line["event"] == "stdio.data" { lines += Array((line["text"].string ?? "").utf8) }
+        if line["event"] == "stdio.eof" { break }
+      }
+    }
+    #expect(gap > 0)
+    #expect(lines == expected(gap..<400_080))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func stdinIsGivenAwayOnceAndNotWhenItIsClosed() async throws {
+    let bed = try await TestBed.start()
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    try await bed.startContainer("c1", ["cat"], stdin: true)
+    let attach: JSON = ["container": "c1", "mode": "pipe", "streams": ["stdin"]]
+    let (_, descriptors) = try await client.call("stdio.attach", attach)
+    #expect(try await client.call("stdio.attach", attach).line["error"]["code"] == "wrong_state")
+    // What is in the pipe when it is closed still arrives.
+    let input = expected(0..<60_000)
+    try await descriptors[0].writeAll(input)
+    _ = try await client.call("stdio.close", ["container": "c1"])
+    #expect(try await bed.client.event("process.closed", container: "c1")["exit_code"] == 0)
+    #expect(try bed.client.output("c1") == input)
+    try await bed.startContainer("c2", ["sleep", "1000"], stdin: true)
+    try await bed.client.call("stdio.close", ["container": "c2"])
+    let closed = try await client.call("stdio.attach", attach.merging(["container": "c2"]))
+    #expect(closed.line["error"]["code"] == "wrong_state")
+    #expect(closed.descriptors.isEmpty)
+    try await bed.remove("c1")
+    try await bed.remove("c2")
+    try await bed.finish()
+  }
+
   @Test func aPipeWhoseReaderGoesLeavesTheRestToOthers() async throws {
     let bed = try await TestBed.start()
     try await bed.client.call(

@@ -266,6 +266,91 @@ struct StreamTests {
     try await bed.remove("c1")
     try await bed.finish()
   }
+
+  // MARK: - Ends
+
+  @Test func anAttachThatOutlivesItsConnectionHarmsNobody() async throws {
+    let bed = try await TestBed.start()
+    for round in 0..<10 {
+      let id = "c\(round)"
+      let client = try bed.worker.connect()
+      _ = try await client.greeting()
+      client.post(
+        "container.create",
+        [
+          "container": JSON(id), "rootfs": JSON(bed.rootfs),
+          "args": ["sh", "-c", JSON("\(numbers(1...2000)); sleep 1000")],
+        ])
+      client.post("task.start", ["container": JSON(id), "attach": [:]])
+      client.post("stdio.attach", ["container": JSON(id), "role": "observer"])
+      client.close()
+      _ = try await bed.client.event("task.started", container: id)
+      try await bed.client.call("ping")
+    }
+    for round in 0..<10 { try await bed.remove("c\(round)") }
+    try await bed.finish()
+  }
+
+  @Test(arguments: [0, 8000]) func anEndIsSeenBehindAFullBacklog(backlog: Int) async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", "head -c \(backlog) /dev/zero"])
+    try await bed.client.call("task.start", ["container": "c1", "stdio": ["backlog": JSON(backlog)]])
+    let closed = try await bed.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": JSON(backlog), "end": "eof"])
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func aSlowControllerThatGoesLeavesTheStreamToOthers() async throws {
+    let bed = try await TestBed.start()
+    try await create(bed, ["sh", "-c", numbers(1...100_000)])
+    let slow = try bed.worker.connect()
+    try await slow.call(
+      "task.start", ["container": "c1", "attach": ["streams": ["stdout"], "window": 1000]])
+    _ = try await slow.output(of: "c1", atLeast: 1000)
+    try await slow.call("stdio.credit", ["container": "c1", "stream": "stdout", "offset": 30_000])
+    _ = try await slow.output(of: "c1", atLeast: 30_000)
+    slow.close()
+    try await bed.client.call("stdio.attach", ["container": "c1", "from": ["stdout": 30_000]])
+    let closed = try await bed.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": 800_000, "end": "eof"])
+    #expect(try bed.client.output("c1", from: 30_000) == expected(30_000..<800_000))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func anExecIsClosedEvenWhenItsTaskIsDeletedUnderIt() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    try await bed.client.call(
+      "process.exec",
+      [
+        "container": "c1", "process": "e1", "args": ["sh", "-c", JSON("\(numbers(1...100)); sleep 1000")],
+        "attach": ["window": 80],
+      ])
+    _ = try await bed.client.output(of: "c1", "e1", atLeast: 80)
+    try await bed.remove("c1")
+    _ = try await bed.client.event("process.exited", container: "c1", process: "e1")
+    let closed = try await bed.client.event("process.closed", container: "c1", process: "e1")
+    #expect(closed["stdout"]["end"] == "timeout")
+    #expect(try await bed.client.event("stdio.gap", container: "c1", process: "e1")["from"] == 80)
+    try await bed.finish()
+  }
+
+  @Test func aCancelledWriteHoldsUpNothing() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"], stdin: true)
+    let chunk = JSON(String(repeating: "x", count: 900_000))
+    for _ in 0..<2 { try await bed.client.call("stdio.write", ["container": "c1", "text": chunk]) }
+    let waiting = bed.client.post("stdio.write", ["container": "c1", "text": chunk])
+    try await bed.client.call("ping")
+    #expect(try await bed.client.call("cancel", ["target": JSON(waiting)])["cancelled"] == true)
+    #expect(try await bed.client.reply(to: waiting)["error"]["code"] == "cancelled")
+    // The lane is free, and nothing of it was taken.
+    #expect(try await bed.client.call("stdio.close", ["container": "c1"])["offset"] == 1_800_000)
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
 }
 
 /// Repeatable randomness.

@@ -2,20 +2,31 @@ internal import FIFOIO
 internal import Protocol
 internal import Runtime
 
+extension Connection {
+  func checkIsThere() throws(ProtocolError) {
+    if isGone { throw ProtocolError(.cancelled, "the connection has gone") }
+  }
+
+  /// Whether an attachment is one that this client may ask for.
+  func checkTakes(_ attachment: Attachment?) throws(ProtocolError) {
+    guard let attachment, attachment.mode != .json else { return }
+    try checkIsThere()
+    guard features.contains(.attachFD) else {
+      throw ProtocolError(
+        .wrongState, "say hello with \"accept\":[\"attach.fd\"] first", argument: "mode")
+    }
+    if attachment.window != nil || attachment.role != nil || !attachment.from.isEmpty {
+      throw ProtocolError(.invalidArgument, "this mode has no window, role or from", argument: "mode")
+    }
+  }
+}
+
 /// Streams whose descriptors a client gets.
 extension ContainerProcess {
   /// Gives streams away; their descriptors go with the reply, in the order in which it names them.
   func giveAway(_ attachment: Attachment, _ context: CommandContext) async throws(ProtocolError) -> JSONValue
   {
-    guard context.connection.features.contains(.attachFD) else {
-      throw ProtocolError(
-        .wrongState, "say hello with \"accept\":[\"attach.fd\"] first", argument: "mode",
-        container: container,
-        process: name.description)
-    }
-    if attachment.window != nil || attachment.role != nil {
-      throw ProtocolError(.invalidArgument, "this mode has neither window nor role", argument: "mode")
-    }
+    try context.connection.checkTakes(attachment)
     let streams = StreamName.allCases.filter { attachment.streams.contains($0) }
     // All of them or none: nothing is given away before everything is looked at.
     for stream in streams where stream != .stdin {
@@ -70,10 +81,12 @@ extension ContainerProcess {
         let offset = reader.bytesRead
         return reader.handOver().map { ($0, offset) }
       }
-      let offset = reader.position
+      if reader.position < reader.oldest {
+        StreamSink.tellGap(to: reader.oldest, of: reader, self, stream, to: connection)
+      }
       let pipe = try reader.openPipe()
       last?.leave()
-      return (pipe, offset)
+      return (pipe.end, pipe.offset)
     } catch let refusal as StdinMachine.Refusal {
       throw ProtocolError(refusal, container: container, process: name)
     } catch {

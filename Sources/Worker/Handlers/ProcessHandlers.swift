@@ -44,6 +44,7 @@ extension ProcessExec: HandledCommand {
   var starts: (container: String, process: ProcessName)? { (container, .exec(process)) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    try context.connection.checkTakes(stdio.attach)
     let runtime = context.server.runtime
     let started = try await translating(container: container, process: .exec(process)) {
       () async throws(RuntimeError) in
@@ -56,7 +57,7 @@ extension ProcessExec: HandledCommand {
         if onDisconnect == .kill { context.connection.own($0) }
       }
     }
-    if onDisconnect == .kill, context.connection.closed { context.server.kill(started) }
+    if onDisconnect == .kill, context.connection.isGone { context.server.kill(started) }
     return try await stdio.result(of: started, context)
   }
 

@@ -11,15 +11,15 @@ extension Run: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let id = container ?? Run.makeID()
     let server = context.server
-    _ = try await description.create(id, on: server)
+    let created = try await description.create(id, on: server)
     let outcome: Outcome
     do throws(ProtocolError) {
       outcome = try await runTask(id, context)
     } catch {
-      await cleanUp(id, server)
+      await cleanUp(created, server)
       throw error
     }
-    await cleanUp(id, server)
+    await cleanUp(created, server)
     if outcome.cancelled { throw ProtocolError(.cancelled, "cancelled", container: id, effect: .done) }
     return .object(outcome.members)
   }
@@ -40,7 +40,7 @@ extension Run: HandledCommand {
       }
     }
     process.announce()
-    if onDisconnect == .kill, connection.closed { context.server.kill(process) }
+    if onDisconnect == .kill, connection.isGone { context.server.kill(process) }
     await context.outsideLane { await process.waitForClose() }
     connection.disown(process)
     var members = process.life.exit?.json ?? [:]
@@ -53,15 +53,18 @@ extension Run: HandledCommand {
 
   /// The container goes, whatever happened; in a task of its own, which a cancellation does not reach.
   @Loop
-  private func cleanUp(_ id: String, _ server: Server) async {
-    await Task { @Loop in
+  private func cleanUp(_ container: Container, _ server: Server) async {
+    let id = container.id
+    await server.cleanUp {
+      // Somebody else may have deleted it, and made another one of this id.
+      guard server.runtime.containers[id] === container else { return }
       do throws(RuntimeError) {
         try await server.runtime.delete(id, force: true)
       } catch {
         if error.kind == .notFound { return }
         server.log.error("cannot delete", metadata: ["container": "\(id)", "error": "\(error.message)"])
       }
-    }.value
+    }
   }
 
   private static func makeID() -> String {

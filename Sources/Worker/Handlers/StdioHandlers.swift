@@ -5,6 +5,7 @@ internal import Runtime
 extension ContainerProcess {
   /// Gives streams to a connection; all of them or none.
   func attach(_ attachment: Attachment, to connection: Connection) throws(ProtocolError) -> JSONValue {
+    try connection.checkIsThere()
     var places: [(stream: StreamName, reader: OutputReader, role: StreamRole, from: UInt64)] = []
     for stream in StreamName.allCases where attachment.streams.contains(stream) {
       guard let reader = reader(stream) else { continue }

@@ -1,5 +1,3 @@
-package import FIFOIO
-
 /// Lets one task wait for something to happen; cancelling the task ends the wait.
 @Loop
 package final class Waiter {
