@@ -34,24 +34,24 @@ package final class OutputReader: ReadinessHandler {
   package private(set) var end: End?
   package private(set) weak var controller: (any OutputSink)?
   /// The first byte that no controller has taken. What comes before it is kept while there is room, for who comes again.
-  package private(set) var position: UInt64 = 0
+  package internal(set) var position: UInt64 = 0
 
-  private var buffer: StreamBuffer
+  var buffer: StreamBuffer
   private let backlog: Int
   private let overflow: Overflow
   private var observers: [any OutputSink] = []
-  private var endTaken = false
+  var endTaken = false
   private var discards = false
   /// Where everything goes without a copy, instead of to a controller.
-  private var pipe: PipeWatch?
-  private var descriptor: Descriptor?
+  var pipe: PipeWatch?
+  var descriptor: Descriptor?
   private var registration: Poller.Registration?
   /// True while it is watched for its end alone.
   private var isMuted = false
   private var pacer = ReadPacer()
   /// Set while the stream is visited instead of watched.
   private var visit: Poller.TimerID?
-  private let onEnd: @Loop () -> Void
+  let onEnd: @Loop () -> Void
 
   /// All streams read into one buffer, from which they keep what came.
   private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 49152, alignment: 64)
@@ -147,83 +147,6 @@ package final class OutputReader: ReadinessHandler {
     buffer.drop(before: position)
   }
 
-  // MARK: - Given away
-
-  /// Gives the FIFO's own end away: whoever gets it reads from `bytesRead` on. Nil when there is none any more.
-  package func handOver() -> SharedDescriptor? {
-    unwatch()
-    guard end == nil, let descriptor = descriptor.take() else { return nil }
-    let shared = SharedDescriptor(descriptor)
-    finish(.handedOver)
-    return shared
-  }
-
-  /// Makes a pipe to which everything from `position` on goes, and gives its reading end away.
-  ///
-  /// - Returns: the end, and the offset of its first byte.
-  package func openPipe() throws(SystemError) -> (end: SharedDescriptor, offset: UInt64) {
-    let (worker, other) = try Descriptor.pipe(workerReads: false)
-    position = max(position, oldest)
-    let offset = position
-    let watch = PipeWatch(
-      worker, readable: false, onReady: { [weak self] in self?.pump() },
-      onHangup: { [weak self] in self?.closePipe() })
-    // Without interest, too, epoll tells of a reader that has gone.
-    try watch.watch(false)
-    pipe = watch
-    pump()
-    return (other, offset)
-  }
-
-  /// Fills the pipe, first with what is kept, then from the FIFO.
-  private func pump() {
-    guard let pipe else { return }
-    do throws(SystemError) {
-      while position < bytesRead {
-        let kept = buffer.bytes(from: position, atMost: .max)
-        if kept.isEmpty { break }
-        guard let count = try pipe.end.descriptor.write(kept) else { return try waitForPipe(pipe) }
-        position += UInt64(count)
-      }
-      if end != nil { return endPipe() }
-      try pipe.watch(false)
-      switch try splice(to: pipe) {
-      case nil: break
-      case .moved(let count):
-        buffer.skip(count)
-        position = bytesRead
-        pace(count)
-      case .end: finish(.eof)
-      case .sourceIsEmpty: pace(0)
-      case .targetIsFull: try waitForPipe(pipe)
-      }
-    } catch {
-      // EPIPE: nobody reads the pipe. What was in it is gone; the rest waits for somebody else.
-      closePipe()
-    }
-  }
-
-  private func splice(to pipe: PipeWatch) throws(SystemError) -> Spliced? {
-    try descriptor?.splice(to: pipe.end.descriptor, atMost: 1 << 20)
-  }
-
-  private func waitForPipe(_ pipe: PipeWatch) throws(SystemError) {
-    setReading(false)
-    try pipe.watch(true)
-  }
-
-  private func endPipe() {
-    endTaken = true
-    closePipe()
-  }
-
-  private func closePipe() {
-    pipe?.stop()
-    pipe = nil
-    resumeReading()
-    onEnd()
-  }
-
   // MARK: - Ends
 
   /// Gives up on the FIFO: nothing more is read from it.
@@ -253,7 +176,7 @@ package final class OutputReader: ReadinessHandler {
     observers = []
   }
 
-  private func finish(_ end: End) {
+  func finish(_ end: End) {
     if self.end != nil { return }
     self.end = end
     close()
@@ -313,7 +236,7 @@ package final class OutputReader: ReadinessHandler {
     for observer in observers { observer.wake() }
   }
 
-  private func pace(_ count: Int) {
+  func pace(_ count: Int) {
     switch pacer.next(after: count, now: clinux_monotonic_ns()) {
     case .whenReady: setReading(true)
     case .after(let nanoseconds):
@@ -328,12 +251,12 @@ package final class OutputReader: ReadinessHandler {
     self?.read()
   }
 
-  private func resumeReading() {
+  func resumeReading() {
     if room > 0 { setReading(true) }
   }
 
   /// A stream that is not to be read stays with the poller for its end, which is told without interest, too.
-  private func setReading(_ wanted: Bool) {
+  func setReading(_ wanted: Bool) {
     if wanted, visit != nil { return }
     if let visit { Poller.shared.cancel(visit) }
     visit = nil
@@ -345,7 +268,7 @@ package final class OutputReader: ReadinessHandler {
     }
   }
 
-  private func unwatch() {
+  func unwatch() {
     if let registration { Poller.shared.remove(registration) }
     registration = nil
     isMuted = false

@@ -23,9 +23,10 @@ struct StreamBuffer: ~Copyable {
 
   /// Appends bytes, at most as many as the limit.
   mutating func append(_ bytes: UnsafeRawBufferPointer) {
-    guard let source = bytes.baseAddress, bytes.count > 0 else { return }
+    if bytes.isEmpty { return }
     makeRoom(for: bytes.count)
-    (memory.baseAddress! + first + count).copyMemory(from: source, byteCount: bytes.count)
+    let place = first + count
+    UnsafeMutableRawBufferPointer(rebasing: memory[place..<(place + bytes.count)]).copyMemory(from: bytes)
     end += UInt64(bytes.count)
   }
 
