@@ -10,8 +10,13 @@ struct GrammarFuzzTests {
     var grammar = Grammar(seed: environment["FUZZ_SEED"].flatMap { UInt64($0) } ?? 1)
     let count = environment["FUZZ_LINES"].flatMap { Int($0) } ?? 1500
     let bed = try await TestBed.start()
+    // Some commands should meet something that runs.
+    for id in ["c1", "c2"] {
+      try await bed.startContainer(id, ["sh", "-c", "yes | head -c 100000; cat"], stdin: true)
+    }
+    let first = bed.client.history().compactMap { $0["line"].int }.count
     let before = bed.worker.residentKiB
-    for number in 1...count {
+    for number in first + 1...first + count {
       let line = grammar.line()
       bed.client.sendRaw(line + [0x0A])
       do {
@@ -23,8 +28,8 @@ struct GrammarFuzzTests {
     }
     // One answer a line, and nothing that is not JSON.
     let replies = bed.client.history().compactMap { $0["line"].int }
-    #expect(replies.count == count)
-    #expect(Set(replies).count == count)
+    #expect(replies.count == first + count)
+    #expect(Set(replies).count == first + count)
     #expect(bed.worker.residentKiB < before + 20 * 1024)
     let containers = try await bed.client.call("container.list")["containers"].array ?? []
     for container in containers { try await bed.remove(container["container"].string ?? "") }
@@ -54,7 +59,8 @@ private struct Grammar {
       "hello", "ping", "version", "worker.status", "cancel", "container.create", "container.inspect",
       "container.list", "container.delete", "task.start", "task.delete", "process.exec", "process.kill",
       "process.status", "process.delete", "stdio.attach", "stdio.detach", "stdio.write", "stdio.close", "run",
-      "nope",
+      "task.pause", "task.resume", "task.update", "task.stats", "task.processes", "task.checkpoint",
+      "process.resize", "stdio.credit", "nope",
     ]
     var members: [String: JSON] = ["command": .string(pick(names))]
     if below(3) > 0 { members["id"] = below(8) == 0 ? value(depth: 2) : .int(Int64(below(1000))) }
@@ -73,7 +79,9 @@ private struct Grammar {
       "text",
       "base64", "signal", "all", "force", "streams", "encoding", "target", "filter", "spec", "labels",
       "runtime", "mounts",
-      "resources", "replace", "on_disconnect", "client", "accept", "bogus",
+      "resources", "replace", "on_disconnect", "client", "accept", "bogus", "from", "window", "role", "mode",
+      "offset", "stream",
+      "stdio", "containers", "checkpoint", "directory", "columns", "rows", "exit",
     ]
     var members: [String: JSON] = [:]
     if below(5) > 0 { members["container"] = .string(pick(["c1", "c2", "c3"])) }
@@ -93,6 +101,16 @@ private struct Grammar {
       .array([.string(pick(["true", "A=b", "stdout", "stderr", "stdin"]))])
     case "attach", "spec", "labels", "runtime", "resources":
       .object([pick(["streams", "process", "name"]): value(depth: 2)])
+    case "from": below(2) == 0 ? .int(Int64(below(100))) : ["stdout": .int(Int64(below(100)))]
+    case "window", "offset", "columns", "rows": .int(Int64(below(2000)))
+    case "role": .string(pick(["controller", "observer", "other"]))
+    case "mode": .string(pick(["json", "fd", "pipe", "other"]))
+    case "stream": .string(pick(["stdin", "stdout", "stderr", "other"]))
+    case "stdio":
+      ["overflow": .string(pick(["block", "drop", "other"])), "backlog": .int(Int64(below(100_000)))]
+    case "containers": .array([.string(pick(["c1", "c2", "../c"]))])
+    case "checkpoint", "directory": .string(pick(["/no/such/place", "relative"]))
+    case "exit": .bool(below(2) == 0)
     case "size": ["columns": .int(Int64(below(100))), "rows": 24]
     case "signal": below(2) == 0 ? .int(Int64(below(70))) : .string(pick(["TERM", "KILL", "NOPE"]))
     case "base64": .string(pick(["AAEC", "AA==", "A", "===="]))
