@@ -24,15 +24,16 @@ final class Flood {
     ids = (0..<count).map { "flood\(round)-\($0)" }
     let script = "while [ ! -e \(signal) ]; do sleep 0.02; done; yes '\(Flood.line)' | head -c \(size)"
     let args = ["sh", "-c", script]
-    let spec = way == 0 ? try bench.spec(args, client, cgroup: "bench-bare").encoded : []
     if way >= 3 { socket = try DescriptorSocket(bench.worker) }
-    for id in ids { try await start(id, args, spec) }
+    for id in ids { try await start(id, args) }
   }
 
   private static let line = "the quick brown fox jumps over the lazy dog, and on it goes for a while"
 
-  private func start(_ id: String, _ args: [String], _ spec: [UInt8]) async throws {
+  private func start(_ id: String, _ args: [String]) async throws {
     if way == 0 {
+      // A cgroup of its own for each, as the worker makes them: the scheduler deals with groups.
+      let spec = try bench.spec(args, client, cgroup: "bench-bare/\(id)").encoded
       try await peers.bare.create(id, spec: spec)
       return running.append(try await peers.bare.start(id))
     }
