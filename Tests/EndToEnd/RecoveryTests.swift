@@ -49,7 +49,7 @@ struct RecoveryTests {
     try await bed.startContainer("hung", ["sleep", "1000"])
     try await bed.startContainer("fine", ["cat"], stdin: true)
     let shim = try #require(bed.containerd.shimPIDs(of: bed.worker.namespace, container: "hung").first)
-    kill(shim, SIGSTOP)
+    try await ProcessList.freeze(shim)
     // Its kill is under way while all else is done.
     let killed = client.post("process.kill", ["container": "hung", "signal": "KILL"])
     #expect(try await client.call("process.status", ["container": "hung"])["status"] == "unknown")

@@ -122,6 +122,24 @@ package enum ProcessList {
     return String(decoding: bytes.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
   }
 
+  /// SIGSTOP for a process that is not ours, and returns when every thread of it stands: kill(2) does not wait for that.
+  package static func freeze(_ pid: pid_t) async throws {
+    kill(pid, SIGSTOP)
+    try await offPool {
+      let end = Date(timeIntervalSinceNow: 20)
+      while true {
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+        let states = threads.compactMap { thread in
+          (try? String(contentsOfFile: "/proc/\(pid)/task/\(thread)/stat", encoding: .utf8))?
+            .split(separator: ")").last?.split(separator: " ").first
+        }
+        if !states.isEmpty, states.allSatisfy({ $0 == "T" }) { return }
+        if Date() > end { throw TestFailure("\(pid) does not stop: \(states)") }
+        usleep(1000)
+      }
+    }
+  }
+
   /// Returns when a process has ended and been waited for.
   package static func untilGone(_ pid: pid_t, seconds: Double = 20) async throws {
     try await offPool {
