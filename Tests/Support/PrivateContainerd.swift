@@ -82,8 +82,12 @@ package final class PrivateContainerd: Sendable {
   package func remainingShims(of namespace: String) async throws -> [String] {
     try await offPool { [self] in
       let end = Date(timeIntervalSinceNow: 20)
-      while !shims(of: namespace).isEmpty, Date() < end { usleep(20_000) }
-      return shims(of: namespace)
+      while true {
+        // Looked at once a round: what is ending comes and goes between two looks.
+        let remaining = shims(of: namespace)
+        if remaining.isEmpty || Date() > end { return remaining }
+        usleep(20_000)
+      }
     }
   }
 
