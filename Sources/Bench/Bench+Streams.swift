@@ -2,7 +2,7 @@
 /// what other things cost while fifty streams run full.
 extension Bench {
   func measureStreams(_ client: WorkerClient, _ peers: Peers) async throws {
-    for (count, size) in [(1, 400_000_000), (50, 8_000_000)] {
+    for (count, size) in [(1, 400_000_000), (50, 16_000_000)] {
       var rates: [(String, Samples)] = ["raw reads", "JSON text", "JSON base64", "pipe", "fd"].map {
         ($0, Samples())
       }

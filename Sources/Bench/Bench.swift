@@ -16,9 +16,12 @@ struct Bench: AsyncParsableCommand {
   @Flag(help: "Also each way to have output, one and fifty streams at once.") var streams = false
   @Option(help: "dockerd's socket, and with it the peer that speaks to it.") var docker: [String] = []
 
+  @Flag(help: "Nothing but the streams.") var onlyStreams = false
+
   func run() async throws {
     let peers = try makePeers()
     let client = try WorkerClient(worker)
+    if onlyStreams { return try await measureStreams(client, peers) }
     say(Comparison.head)
     say(single("memory at rest, MiB", try resident()))
     try pings(client)

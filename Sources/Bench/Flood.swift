@@ -79,7 +79,9 @@ final class Flood {
     switch way {
     case 0:
       guard running.map({ $0.drained() }).allSatisfy({ $0 == size }) else { throw BenchFailure("bytes lost") }
-    case 1, 2: for _ in ids { try client.event("process.closed") }
+    case 1, 2:
+      // As the others: to the end of each stream, not to the end of its process.
+      for _ in ids { try client.end(of: "stdout") }
     default:
       guard drains.map({ $0.bytes() }).allSatisfy({ $0 == size }) else { throw BenchFailure("bytes lost") }
     }

@@ -55,6 +55,11 @@ final class WorkerClient {
     _ = try line { $0.starts(with: head) }
   }
 
+  func end(of stream: String) throws {
+    let (head, member) = (Array(#"{"event":"stdio.eof""#.utf8), Array(#""stream":"\#(stream)""#.utf8))
+    _ = try line { $0.starts(with: head) && $0.contains(member) }
+  }
+
   /// The first line that fits; others are dropped.
   func line(_ fits: (ArraySlice<UInt8>) -> Bool) throws -> [UInt8] {
     while true {

@@ -53,8 +53,8 @@ package final class OutputReader: ReadinessHandler {
   private var visit: Poller.TimerID?
   let onEnd: @Loop () -> Void
 
-  /// All streams read into one buffer, from which they keep what came.
-  private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 49152, alignment: 64)
+  /// All streams read into one buffer, from which they keep what came. It takes all that a FIFO holds.
+  private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 64)
   /// What may wait for a controller, however small the backlog is.
   private static let underWay = 65536
 

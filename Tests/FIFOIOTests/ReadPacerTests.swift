@@ -48,19 +48,39 @@ struct ReadPacerTests {
     #expect(!pacer.isVisiting)
   }
 
-  /// Fifty streams that share a machine flood, too, at a lower rate each.
-  @Test func visitsAreAsFarApartAsTheStreamIsSlow() throws {
-    for (interval, least, most) in [(20, 100, 200), (1000, 3000, 4000)] as [(UInt64, UInt64, UInt64)] {
-      var (pacer, now) = flooded(every: interval * microsecond)
-      var pause: UInt64 = 0
-      for _ in 0..<50 {
-        now += pause
-        // As much as has come meanwhile.
-        let count = Int(max(pause, microsecond) * 4096 / (interval * microsecond))
-        guard case .after(let next) = pacer.next(after: max(4096, count), now: now) else { break }
-        pause = next
-      }
-      #expect(pause >= least * microsecond && pause <= most * microsecond, "\(pause)")
+  /// Just as seldom as it takes to find the FIFO full, whether one stream floods a machine or fifty share it.
+  @Test(arguments: [20, 200, 1000] as [UInt64])
+  func visitsFindAFullFIFO(interval: UInt64) {
+    var (pacer, now) = flooded(every: interval * microsecond)
+    var pauses: [UInt64] = []
+    var pause: UInt64 = 500 * microsecond
+    for _ in 0..<100 {
+      now += pause
+      // As much as has come meanwhile and as a FIFO holds.
+      let count = Int(min(65536, pause * 4096 / (interval * microsecond)))
+      guard case .after(let next) = pacer.next(after: count, now: now) else { break }
+      pause = next
+      pauses.append(pause)
     }
+    let fills = 16 * interval * microsecond
+    #expect(pauses.count == 100)
+    #expect(pauses.suffix(50).allSatisfy { $0 >= fills * 3 / 4 && $0 <= fills * 2 })
+  }
+
+  /// Answers of many pieces, each waited for: what was taken for a flood is found out within a millisecond.
+  @Test func aLongAnswerIsHeldUpShortly() {
+    let (pacer, now) = flooded(every: 20 * microsecond)
+    #expect(pacer.isVisiting)
+    var again = ReadPacer()
+    var first = ReadPacer.Next.whenReady
+    var time = start
+    while first == .whenReady {
+      time += 1000 * microsecond
+      first = again.next(after: 4096, now: time)
+    }
+    guard case .after(let pause) = first else { return }
+    #expect(pause <= 1000 * microsecond)
+    var quiet = pacer
+    #expect(quiet.next(after: 0, now: now + pause) == .whenReady)
   }
 }
