@@ -28,6 +28,7 @@ let package = Package(
     // No pkgConfig for gRPC: SwiftPM expands its abseil requirements into a command line too long to run.
     .systemLibrary(name: "CGRPC", providers: [.apt(["libgrpc-dev"])]),
     .systemLibrary(name: "CJansson", providers: [.apt(["libjansson-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .target(name: "CLinux"),
     .target(
       name: "GRPC",
@@ -48,9 +49,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "Journal",
+      dependencies: ["CSQLite", "CLinux", "FIFOIO", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: settings),
+    .target(
       name: "Runtime",
       dependencies: [
-        "GRPC", "ContainerdAPI", "FIFOIO",
+        "GRPC", "ContainerdAPI", "FIFOIO", "Journal",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
@@ -58,7 +63,7 @@ let package = Package(
     .executableTarget(
       name: "Worker",
       dependencies: [
-        "Protocol", "Runtime", "FIFOIO", "CLinux",
+        "Protocol", "Runtime", "FIFOIO", "Journal", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
@@ -81,6 +86,10 @@ let package = Package(
       ],
       swiftSettings: settings),
     .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO"], swiftSettings: settings),
+    .testTarget(
+      name: "JournalTests",
+      dependencies: ["FIFOIO", "Journal", "TestSupport", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: settings),
     .testTarget(
       name: "RuntimeTests",
       dependencies: [

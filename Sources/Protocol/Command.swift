@@ -26,6 +26,7 @@ package enum Commands {
     TaskCheckpoint.self, TaskDelete.self,
     ProcessExec.self, ProcessKill.self, ProcessResize.self, ProcessStatus.self, ProcessDelete.self,
     StdioAttach.self, StdioDetach.self, StdioCredit.self, StdioWrite.self, StdioClose.self,
+    EventsSubscribe.self, EventsAck.self,
     Run.self,
   ]
 

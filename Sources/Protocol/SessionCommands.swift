@@ -16,6 +16,8 @@ package struct Hello: Command {
 package enum Feature: String, Sendable, CaseIterable {
   /// Descriptors with a reply, by SCM_RIGHTS.
   case attachFD = "attach.fd"
+  /// Events that can be had again, and keys that are remembered; needs no opt-in.
+  case replay
 }
 
 /// Does nothing, at once.

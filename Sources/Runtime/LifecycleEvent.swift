@@ -59,4 +59,16 @@ package enum LifecycleEvent: Sendable, Equatable {
   case processClosed(String, exec: String?, pid: UInt32, ExitStatus, streams: [StreamSummary])
   case containerdDisconnected(reason: String)
   case containerdConnected(tasks: Int, exits: Int)
+
+  /// Nil where it is about no container.
+  package var container: String? {
+    switch self {
+    case .containerCreated(let id), .containerDeleted(let id), .taskPaused(let id), .taskResumed(let id),
+      .taskOutOfMemory(let id), .taskCheckpointed(let id), .taskCreated(let id, _), .taskStarted(let id, _),
+      .taskDeleted(let id, _), .processAdded(let id, _), .processStarted(let id, _, _),
+      .processExited(let id, _, _, _), .processClosed(let id, _, _, _, _):
+      id
+    case .containerdDisconnected, .containerdConnected: nil
+    }
+  }
 }

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import FIFOIO
 internal import Glibc
+internal import Journal
 internal import Protocol
 internal import Runtime
 
@@ -29,6 +30,9 @@ final class Connection: ReadinessHandler {
   private var inputEnded = false
   private var cut = false
   private(set) var closed = false
+  /// Which lifecycle events it gets.
+  var subscription = Subscription()
+  private var replayWaiter: Waiter?
   /// Nothing reaches the client any more.
   var isGone: Bool { closed || cut }
   private(set) var client: String?
@@ -53,7 +57,7 @@ final class Connection: ReadinessHandler {
       guard error.number == EPERM else { return close() }
       readAlways()
     }
-    send(greeting)
+    send { $0 += greeting }
   }
 
   var inflightCount: Int { queued }
@@ -176,27 +180,46 @@ final class Connection: ReadinessHandler {
   // MARK: - Out
 
   /// Writes a line that goes before stdio.
-  func send(_ write: (inout [UInt8]) -> Void) {
-    if closed || cut { return }
-    outbox.append(write)
+  ///
+  /// - Parameters:
+  ///   - descriptors: go with its first byte.
+  ///   - position: how far the journal must be written before.
+  func send(
+    _ descriptors: [SharedDescriptor] = [], onceWritten position: UInt64 = 0, _ write: (inout [UInt8]) -> Void
+  ) {
+    if isGone { return }
+    outbox.append(descriptors, onceWritten: position > server.journal.written ? position : 0, write)
     if outbox.waiting > Limits.outputBuffer { return cutOff() }
     scheduleFlush()
   }
 
-  func send(_ line: [UInt8]) {
-    send { $0 += line }
+  /// Writes an event, unless this client wants no events now.
+  func send(_ event: StoredEvent, onceWritten position: UInt64) {
+    if subscription.takes(event) { send(onceWritten: position) { $0 += event.line } }
   }
 
-  /// Writes a line whose first byte brings descriptors.
-  func send(_ descriptors: [SharedDescriptor], with write: (inout [UInt8]) -> Void) {
-    if closed || cut { return }
-    outbox.attach(descriptors)
-    send(write)
+  /// The journal is written so far.
+  func release(upTo position: UInt64) {
+    outbox.release(upTo: position)
+    scheduleFlush()
+  }
+
+  /// Returns when the client has little left to read.
+  func waitUntilTaken() async {
+    if isGone || outbox.waiting <= Connection.replayAhead { return }
+    let waiter = Waiter()
+    replayWaiter = waiter
+    await waiter.wait()
+  }
+
+  private func resumeReplay() {
+    replayWaiter?.resume()
+    replayWaiter = nil
   }
 
   /// A stream has something for this client.
   func ready(_ sink: StreamSink) {
-    if closed || cut { return }
+    if isGone { return }
     outbox.enqueue(sink)
     scheduleFlush()
   }
@@ -223,6 +246,7 @@ final class Connection: ReadinessHandler {
       }
       guard let count else { return watchWritable(true) }
       outbox.wrote(count)
+      if outbox.waiting <= Connection.replayAhead { resumeReplay() }
     }
     watchWritable(false)
     closeWhenDone()
@@ -245,11 +269,12 @@ final class Connection: ReadinessHandler {
     }
   }
 
-  /// The client does not read: what it has not begun to read it will not get, but why.
-  private func cutOff() {
+  /// Ends it, mostly as the client does not read: what it has not begun to read it will not get, but why.
+  func cutOff(_ code: ErrorCode = .slowConsumer, lastSequence: UInt64? = nil) {
+    if isGone { return }
     cut = true
     outbox.clear()
-    outbox.append { ServerLine.bye(.slowConsumer, lastSequence: server.events.last, into: &$0) }
+    outbox.append { ServerLine.bye(code, lastSequence: lastSequence ?? server.journal.last, into: &$0) }
     // Not in the middle of an event that is being told to all: what follows from it must come after it.
     Poller.shared.atEndOfRound { [weak self] in self?.letGo() }
     scheduleFlush()
@@ -297,8 +322,8 @@ final class Connection: ReadinessHandler {
 
   // MARK: - End
 
-  private func closeWhenDone() {
-    guard inputEnded || cut, inflight.isEmpty, outbox.isEmpty else { return }
+  func closeWhenDone() {
+    guard inputEnded || cut, inflight.isEmpty, outbox.isEmpty, cut || subscription.replayed == nil else { return }
     close()
   }
 
@@ -317,6 +342,7 @@ final class Connection: ReadinessHandler {
     input = nil
     output = nil
     outbox.clear()
+    resumeReplay()
     letGo()
     server.closed(self)
   }

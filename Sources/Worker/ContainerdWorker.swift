@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import CLinux
 internal import FIFOIO
 internal import Glibc
+internal import Journal
 internal import Logging
 internal import Protocol
 internal import Runtime
@@ -33,8 +34,17 @@ struct Serve: ParsableCommand {
   @Option(help: ArgumentHelp("The namespace of containerd to work in.", valueName: "name"))
   var namespace = "worker"
 
-  @Option(help: ArgumentHelp("A directory of the worker's own, for the FIFOs.", valueName: "directory"))
+  @Option(
+    help: ArgumentHelp(
+      "A directory of the worker's own, for the FIFOs and the journal; the next worker goes on from it.",
+      valueName: "directory"))
   var stateDir = "/run/containerd-worker/state"
+
+  @Option(help: ArgumentHelp("Events that are kept for who comes later, at most.", valueName: "MiB"))
+  var journalSize = 64
+
+  @Option(help: ArgumentHelp("How long events are kept.", valueName: "seconds"))
+  var journalAge = 86_400
 
   @Option(help: ArgumentHelp("The runtime of containers that name none.", valueName: "name"))
   var runtime = "io.containerd.runc.v2"
@@ -63,6 +73,9 @@ struct Serve: ParsableCommand {
     guard containerdAddress.hasPrefix("/") else {
       throw ValidationError("--containerd-address must be an absolute path")
     }
+    guard (1...65536).contains(journalSize), (1...1_000_000_000).contains(journalAge) else {
+      throw ValidationError("--journal-size takes 1 to 65536, --journal-age 1 to 1000000000")
+    }
   }
 
   func run() throws {
@@ -76,7 +89,11 @@ struct Serve: ParsableCommand {
     let outcome = Outcome()
     Task { @Loop in
       do {
-        let server = try Server(options: self, log: log)
+        let directory = try StateDirectory(stateDir)
+        outcome.directory = directory
+        let journal = try await Journal.open(
+          in: stateDir, limits: JournalLimits(bytes: journalSize << 20, age: .seconds(journalAge)), log: log)
+        let server = try Server(options: self, journal: journal, log: log)
         outcome.server = server
         try await server.start(signals: Descriptor(owning: signals))
       } catch {
@@ -94,6 +111,8 @@ private final class Outcome: @unchecked Sendable {
   // Written on the loop's thread only, which is the main thread; read by it after the loop's end.
   var failure: String?
   var server: Server?
+  /// Held as long as the worker lives.
+  var directory: StateDirectory?
 
   func finish() {
     if let failure {

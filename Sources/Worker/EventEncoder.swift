@@ -1,33 +1,32 @@
 internal import FIFOIO
+internal import Journal
 internal import Protocol
 internal import Runtime
 
-/// Lifecycle events as lines, numbered without a gap within an epoch.
-@Loop
-final class EventEncoder {
-  /// Changes with each start of the worker, whose numbering starts anew.
-  let epoch: String
-  private(set) var last: UInt64 = 0
-
-  init() {
-    let alphabet = Array("0123456789abcdef")
-    epoch = String((0..<16).map { _ in alphabet[Int.random(in: 0..<16)] })
+/// Lifecycle events as lines, numbered without a gap within an epoch, on their way through the journal.
+enum EventEncoder {
+  /// The next event.
+  @Loop
+  static func record(_ event: LifecycleEvent, in journal: Journal) -> StoredEvent {
+    record(name(of: event), container: event.container, in: journal) { write(event, &$0) }
   }
 
-  func encode(_ event: LifecycleEvent) -> [UInt8] {
-    encode(named: EventEncoder.name(of: event)) { EventEncoder.write(event, &$0) }
-  }
-
-  func encode(named name: String, _ members: (inout JSONWriter) -> Void = { _ in }) -> [UInt8] {
-    last += 1
+  @Loop
+  static func record(
+    _ name: String, container: String? = nil, in journal: Journal,
+    _ members: (inout JSONWriter) -> Void = { _ in }
+  ) -> StoredEvent {
+    let (sequence, time) = (journal.nextSequence(), Time.nanoseconds)
     var bytes: [UInt8] = []
     ServerLine.write(into: &bytes) { writer in
       writer.field("event", name)
-      writer.field("seq", last)
-      writer.field("time", Time.now)
+      writer.field("seq", sequence)
+      writer.field("time", Time.format(nanoseconds: time))
       members(&writer)
     }
-    return bytes
+    let event = StoredEvent(sequence: sequence, time: time, name: name, container: container, line: bytes)
+    journal.append(.event(event))
+    return event
   }
 
   private static func name(of event: LifecycleEvent) -> String {

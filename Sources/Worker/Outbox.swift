@@ -12,36 +12,70 @@ final class Outbox {
   /// Being written, from `sent` on.
   private var out: [UInt8] = []
   private var sent = 0
-  private var urgent: [UInt8] = []
-  /// Descriptors that go with a byte of `urgent`, and of `out` once that is what it was.
-  private var attached: [Attached] = []
+  private var urgent = Segment()
+  /// Lines that must not go before the journal has them, and those behind them, by how far it must be.
+  private var held = Deque<(position: UInt64, segment: Segment)>()
   private var leaving = Deque<Attached>()
   /// Streams with little to say go before those with much: a line of output does not wait for 50 floods.
   private var light = Deque<StreamSink>()
   private var heavy = Deque<StreamSink>()
 
+  /// Descriptors that go with a byte.
   private struct Attached {
     let index: Int
     let descriptors: [SharedDescriptor]
+  }
+
+  private struct Segment {
+    var bytes: [UInt8] = []
+    var attached: [Attached] = []
+
+    mutating func append(_ descriptors: [SharedDescriptor], _ write: (inout [UInt8]) -> Void) {
+      if !descriptors.isEmpty { attached.append(Attached(index: bytes.count, descriptors: descriptors)) }
+      write(&bytes)
+    }
+
+    mutating func append(_ other: Segment) {
+      attached += other.attached.map { Attached(index: bytes.count + $0.index, descriptors: $0.descriptors) }
+      bytes += other.bytes
+    }
   }
 
   /// So much stdio is made into lines at a time.
   private static let batch = 65536
   private static let little = 4096
 
-  var isEmpty: Bool { !isCongested && urgent.isEmpty && light.isEmpty && heavy.isEmpty }
+  var isEmpty: Bool {
+    !isCongested && urgent.bytes.isEmpty && held.isEmpty && light.isEmpty && heavy.isEmpty
+  }
   /// The client has not taken what was written to it.
   var isCongested: Bool { sent < out.count }
   /// Bytes of replies and events that wait, with what is being written.
-  var waiting: Int { out.count - sent + urgent.count }
+  var waiting: Int { out.count - sent + urgent.bytes.count + heldBytes }
+  private var heldBytes = 0
 
-  func append(_ write: (inout [UInt8]) -> Void) {
-    write(&urgent)
+  /// - Parameters:
+  ///   - descriptors: go with the first byte.
+  ///   - position: how far the journal must be written before this may go; behind what waits for it everything waits.
+  func append(
+    _ descriptors: [SharedDescriptor] = [], onceWritten position: UInt64 = 0, _ write: (inout [UInt8]) -> Void
+  ) {
+    let last = held.last?.position ?? 0
+    let position = max(position, last)
+    if position == 0 { return urgent.append(descriptors, write) }
+    if position > last { held.append((position, Segment())) }
+    let before = held[held.count - 1].segment.bytes.count
+    held[held.count - 1].segment.append(descriptors, write)
+    heldBytes += held[held.count - 1].segment.bytes.count - before
   }
 
-  /// Descriptors for the first byte of what is appended next.
-  func attach(_ descriptors: [SharedDescriptor]) {
-    if !descriptors.isEmpty { attached.append(Attached(index: urgent.count, descriptors: descriptors)) }
+  /// The journal is written so far.
+  func release(upTo position: UInt64) {
+    while let first = held.first, first.position <= position {
+      held.removeFirst()
+      heldBytes -= first.segment.bytes.count
+      urgent.append(first.segment)
+    }
   }
 
   /// A stream has something to say, or has no more.
@@ -69,8 +103,9 @@ final class Outbox {
 
   /// Forgets everything that is not being written.
   func clear() {
-    urgent = []
-    attached = []
+    urgent = Segment()
+    held = []
+    heldBytes = 0
     light = []
     heavy = []
   }
@@ -81,15 +116,15 @@ final class Outbox {
     out = []
     bytes.removeAll(keepingCapacity: bytes.capacity <= 4 * Outbox.batch)
     sent = 0
-    if urgent.isEmpty {
+    if !urgent.bytes.isEmpty {
+      swap(&bytes, &urgent.bytes)
+      leaving = Deque(urgent.attached)
+      urgent.attached = []
+    } else if held.isEmpty {
       while bytes.count < Outbox.batch, let sink = light.popFirst() ?? heavy.popFirst() {
         sink.isQueued = false
         if sink.pull(into: &bytes) { enqueue(sink) }
       }
-    } else {
-      swap(&bytes, &urgent)
-      leaving = Deque(attached)
-      attached = []
     }
     out = bytes
     return !out.isEmpty

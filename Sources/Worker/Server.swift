@@ -1,6 +1,7 @@
 internal import CLinux
 internal import FIFOIO
 internal import Glibc
+internal import Journal
 internal import Logging
 internal import Protocol
 internal import Runtime
@@ -11,7 +12,7 @@ final class Server {
   let options: Serve
   let runtime: ContainerRuntime
   let queue = CommandQueue()
-  let events = EventEncoder()
+  let journal: Journal
   let log: Logger
   let startedAt = Time.monotonicMicroseconds
   private(set) var isStopping = false
@@ -26,15 +27,21 @@ final class Server {
   /// How long commands in flight may take once the worker was told to stop.
   private static let drainTime = Duration.seconds(5)
 
-  init(options: Serve, log: Logger) throws {
+  /// - Parameter journal: in the state directory, which is this worker's alone.
+  init(options: Serve, journal: Journal, log: Logger) throws {
     self.options = options
+    self.journal = journal
     self.log = log
-    try Directory.make(options.stateDir, mode: 0o700)
     containerd = try Containerd(address: options.containerdAddress, namespace: options.namespace)
     runtime = ContainerRuntime(
       containerd: containerd, stateDirectory: options.stateDir, keepsBundles: options.keepBundles, log: log,
       readSpec: SpecReader.facts)
     runtime.observer = self
+    journal.onWritten = { [weak self] in self?.journalWritten() }
+  }
+
+  private func journalWritten() {
+    for connection in connections.values { connection.release(upTo: journal.written) }
   }
 
   /// How long listening may wait for the first word of containerd.
@@ -107,7 +114,7 @@ final class Server {
     isStopping = true
     log.info("stopping", metadata: ["reason": "\(reason)"])
     listener?.close()
-    broadcast(events.encode(named: "worker.draining"))
+    broadcast(EventEncoder.record("worker.draining", in: journal))
     Task { @Loop in
       for _ in 0..<500 where commandsInFlight > 0 { await Loop.sleep(Server.drainTime / 500) }
       for connection in connections.values { connection.stopAll() }
@@ -116,6 +123,7 @@ final class Server {
       // What ends with its connection ends before containerd is out of reach.
       for _ in 0..<500 where cleanUps > 0 { await Loop.sleep(Server.drainTime / 500) }
       await runtime.stop()
+      await journal.close()
       Loop.stop()
     }
   }
@@ -125,12 +133,13 @@ final class Server {
     containerd.shutDown()
   }
 
-  private func broadcast(_ line: [UInt8]) {
-    for connection in connections.values { connection.send(line) }
+  private func broadcast(_ event: StoredEvent) {
+    let position = journal.appended
+    for connection in connections.values { connection.send(event, onceWritten: position) }
   }
 
   /// Descriptors go over sockets only.
-  var features: [Feature] { options.stdio ? [] : Feature.allCases }
+  var features: [Feature] { Feature.allCases.filter { !options.stdio || $0 != .attachFD } }
 
   private var greeting: [UInt8] {
     var bytes: [UInt8] = []
@@ -141,7 +150,7 @@ final class Server {
           $0.field("name", "containerd-worker")
           $0.field("version", workerVersion)
         }
-        writer.field("epoch", events.epoch)
+        writer.field("epoch", journal.epoch)
         writer.object("containerd") {
           if let version = runtime.version {
             $0.field("version", version.version)
@@ -165,9 +174,8 @@ final class Server {
           $0.field("output", Limits.outputBuffer)
         }
         writer.object("events") {
-          // Nothing older can be had again: the first that this connection can see is the next one.
-          $0.field("first", events.last + 1)
-          $0.field("last", events.last)
+          $0.field("first", journal.first)
+          $0.field("last", journal.last)
         }
       }
     }
@@ -177,7 +185,7 @@ final class Server {
 
 extension Server: RuntimeObserver {
   func runtime(_ event: LifecycleEvent) {
-    broadcast(events.encode(event))
+    broadcast(EventEncoder.record(event, in: journal))
   }
 
   func stdinBroke(_ process: ContainerProcess) {
@@ -198,6 +206,6 @@ extension Server: RuntimeObserver {
       writer.field("process", process.name.description)
       writer.field("offset", optional: offset)
     }
-    for connection in connections.values where isTold(connection) { connection.send(bytes) }
+    for connection in connections.values where isTold(connection) { connection.send { $0 += bytes } }
   }
 }

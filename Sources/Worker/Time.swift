@@ -4,10 +4,13 @@ internal import Runtime
 
 /// Times as the wire has them: RFC 3339 in UTC with nanoseconds.
 enum Time {
-  static var now: String {
-    let nanoseconds = clinux_realtime_ns()
-    return format(
-      Timestamp(seconds: Int64(nanoseconds / 1_000_000_000), nanoseconds: Int32(nanoseconds % 1_000_000_000)))
+  static var now: String { format(nanoseconds: nanoseconds) }
+
+  /// Since 1970.
+  static var nanoseconds: Int64 { Int64(clinux_realtime_ns()) }
+
+  static func format(nanoseconds: Int64) -> String {
+    format(Timestamp(seconds: nanoseconds / 1_000_000_000, nanoseconds: Int32(nanoseconds % 1_000_000_000)))
   }
 
   static func format(_ timestamp: Timestamp) -> String {

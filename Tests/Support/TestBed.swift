@@ -51,7 +51,7 @@ package struct TestBed: Sendable {
 
   /// Nothing may be left: neither shims nor FIFOs nor descriptors. Then ends the worker.
   package func finish() async throws {
-    let open = worker.descriptors.filter { $0.contains(worker.stateDirectory) }
+    let open = worker.descriptors.filter { $0.contains(worker.stateDirectory + "/bundles") }
     let bundles =
       (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
     let shims = try await containerd.remainingShims(of: worker.namespace)

@@ -87,25 +87,25 @@ extension ContainerInspect: HandledCommand {
     var members = metadata.json
     members["bundle"] = .string(container.bundle)
     members["spec"] = SpecReader.parse(metadata.spec) ?? .null
-    members["task"] = container.task.map { describe($0, container) } ?? .null
+    members["task"] = container.task.map { $0.description(in: container) } ?? .null
     members["processes"] = .array(
-      container.processes.sorted { ($0.exec ?? "") < ($1.exec ?? "") }.map { describe($0, container) })
-    return .object(members)
-  }
-
-  @Loop
-  private func describe(_ process: ContainerProcess, _ container: Container) -> JSONValue {
-    var members: [String: JSONValue] = [
-      "process": .string(process.name.description), "pid": .int(Int64(process.pid)),
-      "status": .string(process.statusName(isPaused: container.isPaused)),
-      "terminal": .bool(process.fifos.terminal), "stdin": .bool(!process.fifos.stdin.isEmpty),
-    ]
-    if let exit = process.life.exit { members.merge(exit.json) { _, new in new } }
+      container.processes.sorted { ($0.exec ?? "") < ($1.exec ?? "") }.map { $0.description(in: container) })
     return .object(members)
   }
 }
 
 extension ContainerProcess {
+  /// What is known of it here, without asking containerd.
+  func description(in container: Container) -> JSONValue {
+    var members: [String: JSONValue] = [
+      "process": .string(name.description), "pid": .int(Int64(pid)),
+      "status": .string(statusName(isPaused: container.isPaused)),
+      "terminal": .bool(fifos.terminal), "stdin": .bool(!fifos.stdin.isEmpty),
+    ]
+    if let exit = life.exit { members.merge(exit.json) { _, new in new } }
+    return .object(members)
+  }
+
   /// As containerd names it, from what is known here.
   func statusName(isPaused: Bool) -> String {
     if life.exit != nil { return "stopped" }

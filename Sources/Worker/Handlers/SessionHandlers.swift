@@ -1,5 +1,6 @@
 internal import CLinux
 internal import FIFOIO
+internal import Journal
 internal import Protocol
 internal import Runtime
 
@@ -56,8 +57,14 @@ extension WorkerStatus: HandledCommand {
       "rpc": .object(runtime.containerd.calls.mapValues { .int($0) }),
       "rpc_in_flight": .int(runtime.containerd.liveCalls),
       "events": [
-        "epoch": .string(server.events.epoch), "last": .int(Int(server.events.last)),
+        "epoch": .string(server.journal.epoch), "first": .int(Int(server.journal.first)),
+        "last": .int(Int(server.journal.last)),
         "received": .int(runtime.eventsReceived), "ignored": .int(runtime.eventsIgnored),
+      ],
+      "journal": [
+        "written": .int(Int(server.journal.written)),
+        "waiting": .int(Int(server.journal.appended - server.journal.written)),
+        "failure": server.journal.failure.map(JSONValue.string) ?? .null,
       ],
       "bytes": ["waiting": .int(server.bytesWaiting)],
       "containers": .int(runtime.containers.count),

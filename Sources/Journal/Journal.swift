@@ -1,0 +1,128 @@
+package import FIFOIO
+package import Logging
+
+/// What the worker must know after its end: events, idempotency keys, and what containerd cannot tell of processes.
+///
+/// Everything that is appended in one round of the loop is written together or not at all. The order of what is appended
+/// is the order in which it is written; `written` tells how far that has come.
+@Loop
+package final class Journal {
+  /// Events are numbered without a gap as long as this is the same.
+  package private(set) var epoch: String
+  /// The last event.
+  package private(set) var last: UInt64
+  /// The oldest event that can be had again; `last` + 1 where there is none.
+  package private(set) var first: UInt64
+  /// Changes appended so far, and how many of them are written.
+  package private(set) var appended: UInt64 = 0
+  package private(set) var written: UInt64 = 0
+  /// Why nothing is kept; nil while it is.
+  package private(set) var failure: String?
+  /// What was in the file at the start; to be taken once.
+  package var keys: [StoredKey]
+  package var processes: [ProcessRecord]
+  /// More is written.
+  package var onWritten: @Loop () -> Void = {}
+  /// There is a new file, which must be told of all processes again.
+  package var onRenewal: @Loop () -> Void = {}
+  private let thread: JournalThread
+  private let log: Logger
+  private var batch: [Change] = []
+
+  /// Opens the journal in a directory, or makes it.
+  package static func open(
+    in directory: String, limits: JournalLimits, log: Logger
+  ) async throws -> Journal {
+    let box = JournalBox()
+    let thread = JournalThread { answer in
+      Task { @Loop in box.journal?.take(answer) }
+    }
+    let file = JournalFile(path: directory + "/journal.db", limits: limits)
+    let contents = try await withUnsafeThrowingContinuation {
+      (continuation: UnsafeContinuation<JournalFile.Contents, any Error>) in
+      thread.start(file) { continuation.resume(with: $0) }
+    }
+    if let complaint = contents.complaint {
+      log.error("the journal is begun anew", metadata: ["reason": "\(complaint)"])
+    }
+    let journal = Journal(contents, thread, log)
+    box.journal = journal
+    return journal
+  }
+
+  private init(_ contents: JournalFile.Contents, _ thread: JournalThread, _ log: Logger) {
+    (epoch, first, last) = (contents.epoch, contents.first, contents.last)
+    (keys, processes) = (contents.keys, contents.processes)
+    self.thread = thread
+    self.log = log
+  }
+
+  // MARK: - Writing
+
+  /// The number of the next event, whose line may hold it.
+  package func nextSequence() -> UInt64 {
+    last += 1
+    return last
+  }
+
+  package func append(_ change: Change) {
+    if batch.isEmpty { Poller.shared.atEndOfRound { [weak self] in self?.hand() } }
+    batch.append(change)
+    appended += 1
+  }
+
+  private func hand() {
+    thread.write(batch)
+    batch = []
+  }
+
+  /// Returns when everything that is appended so far is written.
+  package func flush() async {
+    if written == appended { return }
+    if !batch.isEmpty { hand() }
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      thread.ask(.barrier { continuation.resume() })
+    }
+  }
+
+  /// Events after a number, the oldest first; those that are appended when it is asked for are among them.
+  package func events(after sequence: UInt64, limit: Int) async -> [StoredEvent] {
+    if !batch.isEmpty { hand() }
+    return await withUnsafeContinuation { (continuation: UnsafeContinuation<[StoredEvent], Never>) in
+      thread.ask(.events(after: sequence, limit: limit) { continuation.resume(returning: $0) })
+    }
+  }
+
+  /// Ends the thread, once everything is written.
+  package func close() async {
+    await flush()
+    thread.stop()
+  }
+
+  // MARK: - What the thread tells
+
+  private func take(_ answer: JournalThread.Answer) {
+    switch answer {
+    case .done(let count):
+      written += UInt64(count)
+      onWritten()
+    case .first(let first): self.first = first
+    case .failed(let reason, let epoch):
+      failure = reason
+      (self.epoch, first) = (epoch, last + 1)
+      log.critical("the journal cannot be written; nothing is kept until it can", metadata: ["reason": "\(reason)"])
+    case .renewed(let epoch):
+      failure = nil
+      self.epoch = epoch
+      log.notice("there is a new journal", metadata: ["epoch": "\(epoch)"])
+      onRenewal()
+    }
+  }
+}
+
+/// Lets the thread's answers find a journal that is made after the thread.
+@Loop
+private final class JournalBox {
+  weak var journal: Journal?
+  nonisolated init() {}
+}

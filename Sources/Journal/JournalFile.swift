@@ -1,0 +1,65 @@
+internal import CLinux
+internal import Glibc
+
+/// Where the journal is, and what becomes of files that are none.
+struct JournalFile: Sendable {
+  /// What a file held when it was opened.
+  struct Contents: Sendable {
+    let epoch: String
+    let first: UInt64
+    let last: UInt64
+    let keys: [StoredKey]
+    let processes: [ProcessRecord]
+    /// Why there is a new one, and what the one that was there is called now.
+    var complaint: String?
+  }
+
+  let path: String
+  let limits: JournalLimits
+
+  static var now: Int64 { Int64(clinux_realtime_ns()) }
+
+  static func newEpoch() -> String {
+    let digits = Array("0123456789abcdef")
+    return String((0..<16).map { _ in digits[Int.random(in: 0..<16)] })
+  }
+
+  /// Opens the file, or a new one where it is broken or somebody else's: that is set aside, never overwritten.
+  func open() throws -> (Store, Contents) {
+    do {
+      return try read()
+    } catch let error as DatabaseError where error.isCorruption {
+      return try startAnew("\(error)")
+    } catch is Store.Foreign {
+      return try startAnew("it is not a journal of this worker's")
+    }
+  }
+
+  /// An empty one, whose events go on behind a number.
+  func make(after last: UInt64) throws -> Store {
+    try Store(path, limits: limits, newEpoch: JournalFile.newEpoch(), after: last)
+  }
+
+  private func read() throws -> (Store, Contents) {
+    let store = try make(after: 0)
+    let contents = Contents(
+      epoch: store.epoch, first: store.first, last: store.last, keys: try store.keys(),
+      processes: try store.processes())
+    return (store, contents)
+  }
+
+  private func startAnew(_ reason: String) throws -> (Store, Contents) {
+    let name = setAside()
+    var (store, contents) = try read()
+    contents.complaint = "\(reason); it is kept as \(name)"
+    return (store, contents)
+  }
+
+  /// - Returns: what the file is called now.
+  func setAside() -> String {
+    let aside = "\(path).broken-\(JournalFile.now / 1_000_000)"
+    // The log first: without it the file could be taken for a whole one.
+    for suffix in ["-wal", "-shm", ""] { rename(path + suffix, aside + suffix) }
+    return aside
+  }
+}

@@ -1,0 +1,126 @@
+internal import Glibc
+internal import Synchronization
+
+/// The thread that reads and writes the journal, a batch at a time: what came while it wrote the last one goes in one
+/// transaction (group commit).
+final class JournalThread: Sendable {
+  /// What the loop asks for.
+  enum Question: Sendable {
+    case events(after: UInt64, limit: Int, @Sendable ([StoredEvent]) -> Void)
+    /// Everything before is written.
+    case barrier(@Sendable () -> Void)
+  }
+
+  /// What the loop is told.
+  enum Answer: Sendable {
+    /// So many changes are done with.
+    case done(Int)
+    /// The oldest event that is kept.
+    case first(UInt64)
+    /// Nothing is kept from now on; what comes is of another epoch.
+    case failed(String, epoch: String)
+    /// There is a file again, which knows nothing of what was before.
+    case renewed(epoch: String)
+  }
+
+  private struct Inbox {
+    var changes: [Change] = []
+    var questions: [Question] = []
+    var stopping = false
+  }
+
+  private let inbox = Mutex(Inbox())
+  private let semaphore = Semaphore()
+  private let answer: @Sendable (Answer) -> Void
+
+  init(answer: @escaping @Sendable (Answer) -> Void) {
+    self.answer = answer
+  }
+
+  /// Starts the thread; calls back with what the file held, or why it cannot be had.
+  func start(_ file: JournalFile, opened: @escaping @Sendable (Result<JournalFile.Contents, any Error>) -> Void) {
+    let body = Body { [self] in
+      do {
+        let keeper = JournalKeeper(file, answer: answer)
+        opened(.success(try keeper.open()))
+        serve(keeper)
+      } catch {
+        opened(.failure(error))
+      }
+    }
+    var thread = pthread_t()
+    pthread_create(&thread, nil, runBody, Unmanaged.passRetained(body).toOpaque())
+    pthread_detach(thread)
+  }
+
+  func write(_ changes: [Change]) {
+    inbox.withLock { $0.changes += changes }
+    semaphore.post()
+  }
+
+  func ask(_ question: Question) {
+    inbox.withLock { $0.questions.append(question) }
+    semaphore.post()
+  }
+
+  /// Ends the thread once everything is written.
+  func stop() {
+    inbox.withLock { $0.stopping = true }
+    semaphore.post()
+  }
+
+  // MARK: - On the thread
+
+  private func serve(_ keeper: JournalKeeper) {
+    while true {
+      semaphore.wait()
+      let work = inbox.withLock { inbox in
+        defer { inbox = Inbox(stopping: inbox.stopping) }
+        return inbox
+      }
+      if !work.changes.isEmpty {
+        keeper.write(work.changes)
+        answer(.done(work.changes.count))
+      }
+      for question in work.questions {
+        switch question {
+        case .events(let sequence, let limit, let reply): reply(keeper.events(after: sequence, limit: limit))
+        case .barrier(let reply): reply()
+        }
+      }
+      if work.stopping { return }
+    }
+  }
+}
+
+private final class Body: Sendable {
+  let run: @Sendable () -> Void
+
+  init(_ run: @escaping @Sendable () -> Void) {
+    self.run = run
+  }
+}
+
+private func runBody(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+  return nil
+}
+
+/// A semaphore of POSIX's.
+private final class Semaphore: @unchecked Sendable {
+  // sem_t is made for use by several threads; the pointer never changes.
+  private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+  init() { sem_init(semaphore, 0, 0) }
+
+  deinit {
+    sem_destroy(semaphore)
+    semaphore.deallocate()
+  }
+
+  func post() { sem_post(semaphore) }
+
+  func wait() {
+    while sem_wait(semaphore) != 0 && errno == EINTR {}
+  }
+}
