@@ -96,7 +96,9 @@ package final class Journal {
   /// Ends the thread, once everything is written.
   package func close() async {
     await flush()
-    thread.stop()
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      thread.stop { continuation.resume() }
+    }
   }
 
   // MARK: - What the thread tells

@@ -41,6 +41,8 @@ struct JournalFile: Sendable {
   }
 
   private func read() throws -> (Store, Contents) {
+    // SQLite would take a short file for an empty database.
+    if let head = head(), head != JournalFile.magic { throw Store.Foreign() }
     let store = try make(after: 0)
     let contents = Contents(
       epoch: store.epoch, first: store.first, last: store.last, keys: try store.keys(),
@@ -53,6 +55,19 @@ struct JournalFile: Sendable {
     var (store, contents) = try read()
     contents.complaint = "\(reason); it is kept as \(name)"
     return (store, contents)
+  }
+
+  /// How every database of SQLite's begins (sqlite.org/fileformat.html).
+  private static let magic = Array("SQLite format 3\0".utf8)
+
+  /// Nil where there is no file, or nothing in it.
+  private func head() -> [UInt8]? {
+    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    if file < 0 { return nil }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: JournalFile.magic.count)
+    let count = Glibc.read(file, &bytes, bytes.count)
+    return count > 0 ? Array(bytes.prefix(count)) : nil
   }
 
   /// - Returns: what the file is called now.

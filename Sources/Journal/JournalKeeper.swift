@@ -25,6 +25,11 @@ final class JournalKeeper {
     return contents
   }
 
+  /// Leaves one whole file.
+  func close() {
+    store = nil
+  }
+
   func write(_ changes: [Change]) {
     let now = JournalFile.now
     if store == nil, now >= nextAttempt { renew() }

@@ -26,7 +26,8 @@ final class JournalThread: Sendable {
   private struct Inbox {
     var changes: [Change] = []
     var questions: [Question] = []
-    var stopping = false
+    /// Called at the end, when there is to be one.
+    var stopped: (@Sendable () -> Void)?
   }
 
   private let inbox = Mutex(Inbox())
@@ -64,8 +65,8 @@ final class JournalThread: Sendable {
   }
 
   /// Ends the thread once everything is written.
-  func stop() {
-    inbox.withLock { $0.stopping = true }
+  func stop(then done: @escaping @Sendable () -> Void) {
+    inbox.withLock { $0.stopped = done }
     semaphore.post()
   }
 
@@ -75,7 +76,7 @@ final class JournalThread: Sendable {
     while true {
       semaphore.wait()
       let work = inbox.withLock { inbox in
-        defer { inbox = Inbox(stopping: inbox.stopping) }
+        defer { inbox = Inbox(stopped: inbox.stopped) }
         return inbox
       }
       if !work.changes.isEmpty {
@@ -88,7 +89,9 @@ final class JournalThread: Sendable {
         case .barrier(let reply): reply()
         }
       }
-      if work.stopping { return }
+      guard let stopped = work.stopped else { continue }
+      keeper.close()
+      return stopped()
     }
   }
 }

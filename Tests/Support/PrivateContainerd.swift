@@ -100,7 +100,9 @@ package final class PrivateContainerd: Sendable {
   package func shimPIDs(of namespace: String, container: String? = nil) -> [pid_t] {
     ProcessList.pids().filter { pid in
       let line = ProcessList.commandLine(of: pid)
-      return line.contains("containerd-shim") && line.contains("\(directory)/") && line.contains(namespace)
+      return line.contains("containerd-shim") && line.contains("\(directory)/")
+        // With its end: "…-1" is in "…-12", too.
+        && line.contains("-namespace \(namespace) ")
         && (container.map { line.contains("-id \($0) ") } ?? true)
     }
   }
