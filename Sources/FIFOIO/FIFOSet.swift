@@ -29,6 +29,7 @@ package struct FIFOSet: Sendable, Equatable {
     for path in set.paths {
       // One that an earlier process of this id left behind may have a reader or bytes of its own.
       unlink(path)
+      unlink(FIFOSet.store(of: path))
       if mkfifo(path, 0o600) != 0 || owner != (0, 0) && chown(path, owner.uid, owner.gid) != 0 {
         let error = SystemError.last("mkfifo \(path)")
         set.remove()
@@ -38,6 +39,9 @@ package struct FIFOSet: Sendable, Equatable {
     return set
   }
 
+  /// The file that keeps the bytes of a FIFO which were read, or are still to be written.
+  package static func store(of path: String) -> String { path + ".bytes" }
+
   package var paths: [String] { [stdin, stdout, stderr].filter { !$0.isEmpty } }
 
   /// Removes the FIFOs.
@@ -45,16 +49,16 @@ package struct FIFOSet: Sendable, Equatable {
     for path in paths { unlink(path) }
   }
 
-  /// Removes every FIFO of a bundle directory, those of an earlier worker too, and then the directory. What is not a
-  /// FIFO stays, and the directory with it.
+  /// Removes every FIFO of a bundle directory and what is kept of it, those of an earlier worker too, and then the
+  /// directory. What is something else stays, and the directory with it.
   package static func removeAll(in directory: String) {
     guard let stream = opendir(directory) else { return }
     defer { closedir(stream) }
     while let entry = readdir(stream) {
-      guard entry.pointee.d_type == UInt8(DT_FIFO) else { continue }
       let name = withUnsafeBytes(of: entry.pointee.d_name) {
         String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
       }
+      guard entry.pointee.d_type == UInt8(DT_FIFO) || name.hasSuffix(".bytes") else { continue }
       unlink("\(directory)/\(name)")
     }
     rmdir(directory)

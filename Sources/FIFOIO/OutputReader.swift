@@ -24,17 +24,25 @@ package enum Overflow: String, Sendable, CaseIterable {
 /// controller, whose pace decides how much is read, and any number of observers, who miss what they don't take in time.
 @Loop
 package final class OutputReader: ReadinessHandler {
-  package enum End: String, Sendable {
+  package enum End: String, Sendable, CaseIterable {
     case eof, timeout, lost
     /// A client reads the FIFO itself.
     case handedOver = "handed_over"
+
+    /// As it is kept for another worker; 0 is none.
+    fileprivate var number: UInt32 { UInt32(1 + (End.allCases.firstIndex(of: self) ?? 0)) }
   }
 
   /// How the stream ended, nil while it has not.
-  package private(set) var end: End?
+  package private(set) var end: End? {
+    didSet { buffer.ended = end?.number ?? 0 }
+  }
   package private(set) weak var controller: (any OutputSink)?
   /// The first byte that no controller has taken. What comes before it is kept while there is room, for who comes again.
-  package internal(set) var position: UInt64 = 0
+  package internal(set) var position: UInt64 {
+    get { buffer.position }
+    set { buffer.position = newValue }
+  }
 
   var buffer: StreamBuffer
   private let backlog: Int
@@ -42,6 +50,10 @@ package final class OutputReader: ReadinessHandler {
   private var observers: [any OutputSink] = []
   var endTaken = false
   private var discards = false
+  /// Nobody had the FIFO open to write when it was opened anew.
+  private var isDeserted = false
+  /// What is taken is not kept.
+  private var forgets = false
   /// Where everything goes without a copy, instead of to a controller.
   var pipe: PipeWatch?
   var descriptor: Descriptor?
@@ -53,8 +65,8 @@ package final class OutputReader: ReadinessHandler {
   private var visit: Poller.TimerID?
   let onEnd: @Loop () -> Void
 
-  /// All streams read into one buffer, from which they keep what came. It takes all that a FIFO holds.
-  private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 64)
+  /// So much is read at a time: all that a FIFO holds.
+  private static let piece = 65536
   /// What may wait for a controller, however small the backlog is.
   private static let underWay = 65536
 
@@ -62,18 +74,45 @@ package final class OutputReader: ReadinessHandler {
   /// writer yet a read would look like end of file, while epoll reports nothing.
   ///
   /// - Parameters:
+  ///   - store: the file that keeps what is read; nil for none that outlives the worker.
   ///   - backlog: the bytes that are kept while nobody reads.
   ///   - onEnd: called when the stream has ended at this end, and when its controller has taken all of it or has gone.
   package init(
-    path: String, backlog: Int, overflow: Overflow, onEnd: @escaping @Loop () -> Void
+    path: String, store: String?, backlog: Int, overflow: Overflow, onEnd: @escaping @Loop () -> Void
   ) throws(SystemError) {
     self.backlog = backlog
     self.overflow = overflow
     self.onEnd = onEnd
-    buffer = StreamBuffer(limit: max(backlog, OutputReader.underWay))
     let opened = try FIFOSet.open(path, write: false)
-    descriptor = nil
-    registration = nil
+    buffer = try StreamBuffer(limit: max(backlog, OutputReader.underWay), path: store)
+    try start(opened)
+  }
+
+  /// Goes on where an earlier worker stopped.
+  ///
+  package init(
+    resuming path: String, store: String, backlog: Int, overflow: Overflow, onEnd: @escaping @Loop () -> Void
+  ) throws(SystemError) {
+    self.backlog = backlog
+    self.overflow = overflow
+    self.onEnd = onEnd
+    buffer = try StreamBuffer(limit: max(backlog, OutputReader.underWay), path: store, existing: true)
+    let ended = buffer.ended
+    end = End.allCases.first { $0.number == ended }
+    if end != nil { return }
+    let opened: Descriptor
+    do {
+      opened = try FIFOSet.open(path, write: false)
+    } catch {
+      // What was read is still there.
+      end = .lost
+      return
+    }
+    isDeserted = !clinux_fifo_has_writer(opened.raw)
+    try start(opened)
+  }
+
+  private func start(_ opened: consuming Descriptor) throws(SystemError) {
     registration = try Poller.shared.add(opened, readable: true, writable: false, handler: self)
     descriptor = consume opened
   }
@@ -123,6 +162,7 @@ package final class OutputReader: ReadinessHandler {
   package func took(upTo offset: UInt64, by sink: any OutputSink) {
     guard controller === sink else { return }
     position = offset
+    if forgets, end != nil, offset == bytesRead { return dropTaken() }
     // Not for each chunk: reading goes on once a good part of the room is free.
     if registration == nil || isMuted, visit == nil, room >= buffer.limit / 2 { resumeReading() }
   }
@@ -143,8 +183,25 @@ package final class OutputReader: ReadinessHandler {
 
   /// What a controller has taken is not kept any longer for who comes again.
   package func dropTaken() {
+    forgets = true
     if discards { position = bytesRead }
     buffer.drop(before: position)
+    if end != nil, buffer.count == 0 { buffer.letGo() }
+  }
+
+  /// The process is forgotten, and with it what of its output is kept beyond this worker.
+  package func removeStore() {
+    buffer.remove()
+  }
+
+  /// The process has ended, maybe while nobody had its FIFO open: then nothing tells of its end, and what was in it is gone.
+  package func expectEnd() {
+    if isDeserted { finish(.lost) }
+  }
+
+  /// The worker ends; another one goes on.
+  package func letGo() {
+    close()
   }
 
   // MARK: - Ends
@@ -208,7 +265,7 @@ package final class OutputReader: ReadinessHandler {
 
   /// How much may be read before somebody has to take something.
   private var room: Int {
-    if discards || overflow == .drop && controller == nil { return OutputReader.scratch.count }
+    if discards || overflow == .drop && controller == nil { return OutputReader.piece }
     let waiting = Int(bytesRead - max(position, oldest))
     return (controller == nil ? backlog : buffer.limit) - waiting
   }
@@ -216,21 +273,28 @@ package final class OutputReader: ReadinessHandler {
   /// Reads once, and sees to the next time.
   private func read() {
     if pipe != nil { return pump() }
-    let scratch = OutputReader.scratch
-    let room = min(room, scratch.count)
+    let room = min(room, OutputReader.piece)
     if room <= 0 { return setReading(false) }
     do throws(SystemError) {
-      let count = try descriptor?.read(into: UnsafeMutableRawBufferPointer(rebasing: scratch.prefix(room)))
+      let count = try readOnce(atMost: room)
       if count == 0 { return finish(.eof) }
       pace(count ?? 0)
-      if let count { take(UnsafeRawBufferPointer(rebasing: scratch.prefix(count))) }
+      if count != nil { more() }
     } catch {
-      finish(.lost)
+      // No memory for what is there: the process waits until there is.
+      if error.number != EFAULT { return finish(.lost) }
+      unwatch()
+      visit = Poller.shared.schedule(after: OutputReader.patience, onVisit)
     }
   }
 
-  private func take(_ chunk: UnsafeRawBufferPointer) {
-    buffer.append(chunk)
+  private static let patience = Duration.milliseconds(500)
+
+  private func readOnce(atMost limit: Int) throws(SystemError) -> Int? {
+    try descriptor?.read(into: buffer, atMost: limit)
+  }
+
+  private func more() {
     if discards { dropTaken() }
     controller?.wake()
     for observer in observers { observer.wake() }
@@ -284,6 +348,12 @@ package final class OutputReader: ReadinessHandler {
 }
 
 extension Descriptor {
+  fileprivate borrowing func read(
+    into buffer: borrowing StreamBuffer, atMost limit: Int
+  ) throws(SystemError) -> Int? {
+    try buffer.read(from: self, atMost: limit)
+  }
+
   @Loop
   fileprivate borrowing func watch(by reader: OutputReader) throws(SystemError) -> Poller.Registration {
     try Poller.shared.add(self, readable: true, writable: false, handler: reader)

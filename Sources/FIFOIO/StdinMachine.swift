@@ -39,6 +39,11 @@ package struct StdinMachine: Sendable, Equatable {
 
   package init() {}
 
+  /// One that goes on: so much was accepted, so much of it is not written, and it was closed behind that.
+  package init(accepted: UInt64, pending: Int, closed: Bool) {
+    (self.accepted, self.pending, closeAsked) = (accepted, pending, closed)
+  }
+
   package enum Refusal: Error, Sendable, Equatable {
     case closed, broken, handedOver, cancelled
     /// The offset is not where the stream is.
@@ -103,8 +108,10 @@ package struct StdinMachine: Sendable, Equatable {
   package mutating func shimIsReady() -> [Action] {
     guard phase == .waiting else { return [] }
     phase = .opening
-    // Nothing to write and closed already: the FIFO need not be opened at all.
-    return pending == 0 && closeAsked ? settle() : [.open]
+    // Also where nothing is to be written: only an open that succeeds proves that the shim reads. It opens its ends in
+    // goroutines (containerd/fifo, OpenFifo), and a CloseIO that overtakes them leaves a reader that waits for a writer for
+    // ever.
+    return [.open]
   }
 
   /// Start has returned: CloseIO has an effect from now on.
@@ -142,9 +149,9 @@ package struct StdinMachine: Sendable, Equatable {
     guard closeAsked, pending == 0 else { return [] }
     var actions: [Action] = []
     switch phase {
-    case .waiting, .broken: return []
+    case .waiting, .opening, .broken: return []
     case .open: actions.append(.closeDescriptor)
-    case .opening, .closed, .handedOver: break
+    case .closed, .handedOver: break
     }
     if phase != .handedOver { phase = .closed }
     if started, !closeIODone {

@@ -1,14 +1,12 @@
-internal import DequeModule
 internal import Glibc
 
 /// stdin of one process: keeps bytes until the shim reads, writes them, and closes in step with the process's start.
 @Loop
 package final class StdinWriter: ReadinessHandler {
-  private var machine = StdinMachine()
+  private var machine: StdinMachine
   private let path: String
-  private var chunks = Deque<[UInt8]>()
-  /// Bytes of the first chunk that are written.
-  private var written = 0
+  /// What is accepted. Its position is up to where it is written, its end is marked once no more is to come.
+  private let buffer: StreamBuffer
   private var descriptor: Descriptor?
   private var registration: Poller.Registration?
   private var retry: Poller.TimerID?
@@ -25,16 +23,24 @@ package final class StdinWriter: ReadinessHandler {
 
   /// Bytes that wait here; more make writers wait.
   private static let limit = 1 << 20
+  /// With a last write that began when there was room, of a line's length.
+  private static let capacity = 2 * limit
 
   /// - Parameters:
+  ///   - store: the file that keeps what is accepted; nil for none that outlives the worker.
+  ///   - resuming: goes on where an earlier worker stopped. What it was writing just when it was killed may be written
+  ///     twice: the kernel does not tell how much of it was.
   ///   - closeIO: tells containerd, once.
   ///   - onBreak: called when the process has stopped reading before all was written.
   ///   - onCredit: called when much more may be written without waiting, with the offset up to where.
   package init(
-    path: String, closeIO: @escaping @Loop () -> Void, onBreak: @escaping @Loop () -> Void,
-    onCredit: @escaping @Loop (UInt64) -> Void
-  ) {
+    path: String, store: String?, resuming: Bool = false, closeIO: @escaping @Loop () -> Void,
+    onBreak: @escaping @Loop () -> Void, onCredit: @escaping @Loop (UInt64) -> Void
+  ) throws(SystemError) {
     self.path = path
+    buffer = try StreamBuffer(limit: StdinWriter.capacity, path: store, existing: resuming)
+    machine = StdinMachine(
+      accepted: buffer.end, pending: Int(buffer.end - buffer.position), closed: buffer.ended != 0)
     self.closeIO = closeIO
     self.onBreak = onBreak
     self.onCredit = onCredit
@@ -60,7 +66,7 @@ package final class StdinWriter: ReadinessHandler {
     while machine.pending >= StdinWriter.limit, machine.phase != .broken { try await change() }
     let rest = known == 0 ? bytes : Array(bytes.dropFirst(known))
     let actions = try machine.accept(rest.count)
-    if !rest.isEmpty { chunks.append(rest) }
+    rest.withUnsafeBytes { buffer.append($0) }
     perform(actions)
     return machine.accepted
   }
@@ -116,6 +122,8 @@ package final class StdinWriter: ReadinessHandler {
       switch try splice(from: pipe) {
       case .moved(let count):
         machine.relayed(count)
+        buffer.skip(count)
+        buffer.position = buffer.end
         try pipe.watch(true)
       case .sourceIsEmpty where closesWithPipe:
         closePipe()
@@ -158,6 +166,12 @@ package final class StdinWriter: ReadinessHandler {
   package func end() {
     perform(machine.end())
     release()
+    buffer.remove()
+  }
+
+  /// The worker ends; another one goes on.
+  package func letGo() {
+    release()
   }
 
   package func ready(readable: Bool, writable: Bool, hangup: Bool) {
@@ -168,6 +182,7 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   private func perform(_ actions: [StdinMachine.Action]) {
+    if machine.closeAsked { buffer.ended = 1 }
     for action in actions {
       switch action {
       case .open: open()
@@ -175,7 +190,7 @@ package final class StdinWriter: ReadinessHandler {
       case .closeDescriptor: closeDescriptor()
       case .closeIO: closeIO()
       case .drop:
-        chunks = []
+        buffer.drop(before: .max)
         resumeWaiters()
       }
     }
@@ -201,21 +216,16 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   private func writeOut() {
-    while let chunk = chunks.first, descriptor != nil {
+    while machine.pending > 0, descriptor != nil {
       let result: Int?
       do {
-        result = try chunk.withUnsafeBytes { bytes throws(SystemError) in
-          try descriptor?.write(UnsafeRawBufferPointer(rebasing: bytes.dropFirst(written)))
-        }
+        result = try descriptor?.write(buffer.bytes(from: buffer.position, atMost: .max))
       } catch {
         return breakOff()
       }
       guard let count = result else { return watch(true) }
-      written += count
-      if written == chunk.count {
-        chunks.removeFirst()
-        written = 0
-      }
+      buffer.position += UInt64(count)
+      buffer.drop(before: buffer.position)
       let actions = machine.wrote(count)
       perform(actions)
       if machine.pending < StdinWriter.limit { resumeWaiters() }

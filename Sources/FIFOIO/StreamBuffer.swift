@@ -1,82 +1,97 @@
+internal import CLinux
+internal import Glibc
+
 /// The newest bytes of a stream in one piece of memory, addressed by their offset from the stream's start.
 ///
-/// A ring would save moving them to the front at times, and tear characters apart where it wraps.
+/// The memory is a file's, in which another worker finds them after this one was killed: what has been read of a FIFO is
+/// nowhere else. So a read announces itself there, and what it was about is settled when the file is opened again
+/// (clinux_ring_read).
 struct StreamBuffer: ~Copyable {
-  /// The offset of the oldest byte that is kept, and of the next one to come.
-  private(set) var start: UInt64 = 0
-  private(set) var end: UInt64 = 0
-  private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-  /// Where `start` is in memory.
-  private var first = 0
+  private var ring: OpaquePointer?
+  private let path: String?
+  /// What is left of it once it is let go of.
+  private var last: (end: UInt64, ended: UInt32) = (0, 0)
   /// At least so many bytes are kept; older ones go when there is need for their place.
   let limit: Int
 
-  init(limit: Int) {
+  /// Beyond the limit: a read's worth, and what clients that have died may have been sent and not read.
+  private static let slack = 192 << 10
+
+  /// - Parameters:
+  ///   - path: nil for one that is to be lost with the worker.
+  ///   - existing: opens the one that an earlier worker made, which may have another limit.
+  init(limit: Int, path: String? = nil, existing: Bool = false) throws(SystemError) {
     self.limit = limit
+    self.path = path
+    guard let ring = clinux_ring_open(path, UInt64(limit + StreamBuffer.slack), !existing) else {
+      throw SystemError.last("open \(path ?? "memory")")
+    }
+    self.ring = ring
   }
 
   deinit {
-    memory.deallocate()
+    if let ring { clinux_ring_close(ring) }
   }
 
+  /// Nothing comes any more and nothing is kept: the numbers are enough.
+  mutating func letGo() {
+    last = (end, ended)
+    if let ring { clinux_ring_close(ring) }
+    ring = nil
+    remove()
+  }
+
+  /// Removes the file; what it holds stays until the end.
+  func remove() {
+    if let path { unlink(path) }
+  }
+
+  /// The offset of the oldest byte that is kept, and of the next one to come.
+  var start: UInt64 { ring.map(clinux_ring_start) ?? last.end }
+  var end: UInt64 { ring.map(clinux_ring_end) ?? last.end }
   var count: Int { Int(end - start) }
 
+  /// The first byte that nobody has taken.
+  var position: UInt64 {
+    get { ring.map(clinux_ring_position) ?? last.end }
+    nonmutating set { if let ring { clinux_ring_set_position(ring, newValue) } }
+  }
+
+  /// How the stream ended, in its reader's numbers; 0 while it has not.
+  var ended: UInt32 {
+    get { ring.map(clinux_ring_ended) ?? last.ended }
+    nonmutating set { if let ring { clinux_ring_set_ended(ring, newValue) } }
+  }
+
+  /// Appends what a FIFO has: so many bytes, 0 at its end, nil when there is nothing yet.
+  func read(from fifo: borrowing Descriptor, atMost limit: Int) throws(SystemError) -> Int? {
+    guard let ring else { return nil }
+    let count = clinux_ring_read(ring, fifo.raw, limit)
+    if count >= 0 { return count }
+    if errno == EAGAIN { return nil }
+    throw SystemError.last("read")
+  }
+
   /// Appends bytes, at most as many as the limit.
-  mutating func append(_ bytes: UnsafeRawBufferPointer) {
-    if bytes.isEmpty { return }
-    makeRoom(for: bytes.count)
-    let place = first + count
-    UnsafeMutableRawBufferPointer(rebasing: memory[place..<(place + bytes.count)]).copyMemory(from: bytes)
-    end += UInt64(bytes.count)
+  func append(_ bytes: UnsafeRawBufferPointer) {
+    if let ring { clinux_ring_append(ring, bytes.baseAddress, bytes.count) }
   }
 
   /// What is kept from an offset on, at most so many bytes; empty where nothing is.
-  borrowing func bytes(from offset: UInt64, atMost limit: Int) -> UnsafeRawBufferPointer {
-    guard offset >= start, offset < end else { return UnsafeRawBufferPointer(start: nil, count: 0) }
-    let from = first + Int(offset - start)
-    let length = min(limit, Int(end - offset))
-    return UnsafeRawBufferPointer(rebasing: memory[from..<(from + length)])
+  func bytes(from offset: UInt64, atMost limit: Int) -> UnsafeRawBufferPointer {
+    let (start, end) = (start, end)
+    guard let ring, offset >= start, offset < end else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    return UnsafeRawBufferPointer(
+      start: clinux_ring_bytes(ring, offset), count: min(limit, Int(end - offset)))
   }
 
   /// So many bytes have gone by elsewhere; nothing is kept.
-  mutating func skip(_ count: Int) {
-    drop(before: end)
-    start += UInt64(count)
-    end = start
+  func skip(_ count: Int) {
+    if let ring { clinux_ring_skip(ring, UInt64(count)) }
   }
 
-  /// Forgets what comes before an offset; gives all memory back where that is everything.
-  mutating func drop(before offset: UInt64) {
-    let dropped = min(max(offset, start), end)
-    first += Int(dropped - start)
-    start = dropped
-    guard start == end else { return }
-    memory.deallocate()
-    memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-    first = 0
-  }
-
-  private mutating func makeRoom(for more: Int) {
-    if first + count + more <= memory.count { return }
-    let excess = count + more - limit
-    if excess > 0 {
-      let dropped = min(excess, count)
-      first += dropped
-      start += UInt64(dropped)
-    }
-    let needed = count + more
-    // Half as much again as is kept, so that moving to the front is seldom; a stream that says little needs little.
-    let capacity =
-      needed + needed / 2 <= memory.count ? memory.count : min(max(4096, 2 * needed), limit + limit / 2)
-    let kept = UnsafeRawBufferPointer(rebasing: memory[first..<(first + count)])
-    if capacity == memory.count {
-      memory.copyMemory(from: kept)
-    } else {
-      let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: max(capacity, needed), alignment: 64)
-      larger.copyMemory(from: kept)
-      memory.deallocate()
-      memory = larger
-    }
-    first = 0
+  /// Forgets what comes before an offset; gives memory back where that is everything.
+  func drop(before offset: UInt64) {
+    if let ring { clinux_ring_drop(ring, offset) }
   }
 }

@@ -112,7 +112,8 @@ package final class Journal {
     case .failed(let reason, let epoch):
       failure = reason
       (self.epoch, first) = (epoch, last + 1)
-      log.critical("the journal cannot be written; nothing is kept until it can", metadata: ["reason": "\(reason)"])
+      log.critical(
+        "the journal cannot be written; nothing is kept until it can", metadata: ["reason": "\(reason)"])
     case .renewed(let epoch):
       failure = nil
       self.epoch = epoch

@@ -39,7 +39,9 @@ final class JournalThread: Sendable {
   }
 
   /// Starts the thread; calls back with what the file held, or why it cannot be had.
-  func start(_ file: JournalFile, opened: @escaping @Sendable (Result<JournalFile.Contents, any Error>) -> Void) {
+  func start(
+    _ file: JournalFile, opened: @escaping @Sendable (Result<JournalFile.Contents, any Error>) -> Void
+  ) {
     let body = Body { [self] in
       do {
         let keeper = JournalKeeper(file, answer: answer)

@@ -61,8 +61,6 @@ package struct ProcessRecord: Sendable, Equatable {
   package var backlog: Int
   /// What happens when it is full.
   package var overflow: String
-  /// Bytes of stdin that were accepted when it was closed; -1 while it is not.
-  package var stdinClosedAt: Int64
   /// The idempotency key of the command that started it.
   package var key: String
   /// What becomes of it when the connection that started it goes, as its worker's death makes it.
@@ -99,7 +97,6 @@ package struct ProcessRecord: Sendable, Equatable {
     phase = 0
     (stdin, stdout, stderr, terminal) = ("", "", "", false)
     (backlog, overflow) = (0, "")
-    stdinClosedAt = -1
     key = ""
     orphan = .stays
   }

@@ -27,7 +27,7 @@ final class Statements {
     insertEvent = try database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?)")
     insertKey = try database.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?)")
     insertProcess = try database.prepare(
-      "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
     selectKeys = try database.prepare("SELECT * FROM keys")
     selectProcesses = try database.prepare("SELECT * FROM processes")
@@ -100,7 +100,7 @@ final class Statements {
     try insertProcess.run(
       .text(record.container), .text(record.exec), .int(Int64(record.pid)), .int(Int64(record.phase)),
       .text(record.stdin), .text(record.stdout), .text(record.stderr), .int(record.terminal ? 1 : 0),
-      .int(Int64(record.backlog)), .text(record.overflow), .int(record.stdinClosedAt), .text(record.key),
+      .int(Int64(record.backlog)), .text(record.overflow), .text(record.key),
       .int(Int64(record.orphan.rawValue)), .int(exit?.code ?? -1), .int(exit?.seconds ?? 0),
       .int(Int64(exit?.nanoseconds ?? 0)), .int(exit?.outOfMemory == true ? 1 : 0), .text(exit?.source ?? ""))
   }
@@ -118,14 +118,13 @@ final class Statements {
     (record.stdin, record.stdout, record.stderr) = (row.text(4), row.text(5), row.text(6))
     record.terminal = row.int(7) != 0
     (record.backlog, record.overflow) = (Int(row.int(8)), row.text(9))
-    record.stdinClosedAt = row.int(10)
-    record.key = row.text(11)
-    record.orphan = ProcessRecord.Orphan(rawValue: Int(row.int(12))) ?? .stays
-    let source = row.text(17)
+    record.key = row.text(10)
+    record.orphan = ProcessRecord.Orphan(rawValue: Int(row.int(11))) ?? .stays
+    let source = row.text(16)
     if !source.isEmpty {
       record.exit = ProcessRecord.Exit(
-        code: row.int(13), seconds: row.int(14), nanoseconds: Int32(truncatingIfNeeded: row.int(15)),
-        outOfMemory: row.int(16) != 0, source: source)
+        code: row.int(12), seconds: row.int(13), nanoseconds: Int32(truncatingIfNeeded: row.int(14)),
+        outOfMemory: row.int(15) != 0, source: source)
     }
     return record
   }

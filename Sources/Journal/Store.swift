@@ -51,7 +51,8 @@ final class Store {
     let statements = try Statements(database)
     self.epoch = try statements.readEpoch()
     self.last = UInt64(
-      try database.number("SELECT max(ifnull((SELECT max(seq) FROM events), 0), value) FROM meta WHERE name = 'last'"))
+      try database.number(
+        "SELECT max(ifnull((SELECT max(seq) FROM events), 0), value) FROM meta WHERE name = 'last'"))
     bytes = Int(try database.number("SELECT sum(length(line)) FROM events"))
     oldest = try database.number("SELECT min(time) FROM events")
     first = 0
@@ -72,7 +73,7 @@ final class Store {
       CREATE TABLE keys (key TEXT PRIMARY KEY, fingerprint BLOB, time INTEGER, containerd TEXT, kind INTEGER,
         reply BLOB) WITHOUT ROWID;
       CREATE TABLE processes (container TEXT, exec TEXT, pid INTEGER, phase INTEGER, stdin TEXT, stdout TEXT,
-        stderr TEXT, terminal INTEGER, backlog INTEGER, overflow TEXT, closed INTEGER, key TEXT, orphan INTEGER,
+        stderr TEXT, terminal INTEGER, backlog INTEGER, overflow TEXT, key TEXT, orphan INTEGER,
         code INTEGER, seconds INTEGER, nanoseconds INTEGER, oom INTEGER, source TEXT,
         PRIMARY KEY (container, exec)) WITHOUT ROWID;
       INSERT INTO meta VALUES ('epoch', '\(epoch)'), ('last', \(last));

@@ -15,7 +15,8 @@ package struct EventsSubscribe: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     from = try EventsSubscribe.place(&arguments)
     filter =
-      try arguments.nested("filter") { nested throws(ProtocolError) in try EventFilter(&nested) } ?? EventFilter()
+      try arguments.nested("filter") { nested throws(ProtocolError) in try EventFilter(&nested) }
+      ?? EventFilter()
   }
 
   private static func place(_ arguments: inout Arguments) throws(ProtocolError) -> Place {
@@ -26,7 +27,9 @@ package struct EventsSubscribe: Command {
     case .object:
       let place = try arguments.nested("from") { nested throws(ProtocolError) in
         guard let epoch = try nested.string("epoch") else { throw nested.missing("epoch") }
-        guard let sequence = try nested.integer("seq", in: 0...Limits.offset) else { throw nested.missing("seq") }
+        guard let sequence = try nested.integer("seq", in: 0...Limits.offset) else {
+          throw nested.missing("seq")
+        }
         return Place.after(epoch: epoch, sequence: UInt64(sequence))
       }
       return place ?? .now

@@ -36,6 +36,9 @@ package final class Container {
     if let exec { execs[exec] } else { task }
   }
 
+  /// There are processes of an earlier worker that have not been compared with containerd.
+  var isUnsettled: Bool { processes.contains { $0.isUnsettled } }
+
   package var processes: [ContainerProcess] {
     (task.map { [$0] } ?? []) + execs.values
   }
@@ -54,7 +57,10 @@ package final class Container {
     ended.append(exec)
     while ended.count > Container.rememberedExecs {
       let oldest = ended.removeFirst()
-      if let process = execs[oldest], process.isDeleted || !process.isOwn { execs[oldest] = nil }
+      if let process = execs[oldest], process.isDeleted || !process.isOwn {
+        process.forget()
+        execs[oldest] = nil
+      }
     }
   }
 }

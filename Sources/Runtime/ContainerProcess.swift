@@ -1,4 +1,5 @@
 package import FIFOIO
+package import Journal
 
 /// A process of a container: the init process of its task, or an exec. It owns the process's FIFOs, its stdio and its
 /// state, from before it is created until it is deleted.
@@ -27,7 +28,11 @@ package final class ContainerProcess {
   var isBeingDeleted = false
   /// It has ended, and what of is being found out.
   private var ending: ExitStatus?
-  private let output: OutputOptions
+  /// An earlier worker started it, and what became of it is not known yet.
+  var isUnsettled = false
+  /// The command that started it.
+  package let origin: Origin
+  let output: OutputOptions
   private let host: any ProcessHost
   private var drainTimer: Poller.TimerID?
   private var exitWaiters: [ObjectIdentifier: Waiter] = [:]
@@ -40,17 +45,42 @@ package final class ContainerProcess {
 
   /// One of ours: opens the outputs of FIFOs that exist.
   init(
-    container: String, exec: String?, own fifos: FIFOSet, output: OutputOptions, host: any ProcessHost
+    container: String, exec: String?, own fifos: FIFOSet, output: OutputOptions, origin: Origin = Origin(),
+    host: any ProcessHost
   ) throws(SystemError) {
     self.container = container
     self.exec = exec
     self.fifos = fifos
     self.output = output
+    self.origin = origin
     self.host = host
     isOwn = true
     fifosAreKnown = true
     try openOutputs()
-    makeStdin()
+    try makeStdin()
+  }
+
+  /// One of ours that an earlier worker has written down.
+  ///
+  /// Its exit, where that was told, may still have output behind it.
+  init(_ record: ProcessRecord, host: any ProcessHost) {
+    container = record.container
+    exec = record.exec.isEmpty ? nil : record.exec
+    fifos = FIFOSet(
+      stdin: record.stdin, stdout: record.stdout, stderr: record.stderr, terminal: record.terminal)
+    output = OutputOptions(record)
+    origin = Origin(key: record.key, orphan: record.orphan)
+    self.host = host
+    isOwn = true
+    fifosAreKnown = true
+    isUnsettled = true
+    pid = record.pid
+    life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
+    // What is not there any more is lost; the process itself is none the less.
+    stdout = fifos.stdout.isEmpty ? nil : try? makeReader(fifos.stdout, resuming: true)
+    stderr = fifos.stderr.isEmpty ? nil : try? makeReader(fifos.stderr, resuming: true)
+    if life.exit == nil { try? makeStdin(resuming: true) }
+    if life.phase == .exited { startDraining() }
   }
 
   /// Another client's.
@@ -59,6 +89,7 @@ package final class ContainerProcess {
     self.exec = exec
     self.fifos = fifos ?? FIFOSet.none
     output = OutputOptions()
+    origin = Origin()
     self.host = host
     isOwn = false
     fifosAreKnown = fifos != nil
@@ -75,25 +106,30 @@ package final class ContainerProcess {
     }
   }
 
-  private func makeReader(_ path: String) throws(SystemError) -> OutputReader {
-    try OutputReader(path: path, backlog: output.backlog, overflow: output.overflow) { [weak self] in
-      self?.outputMayHaveEnded()
-    }
+  private func makeReader(_ path: String, resuming: Bool = false) throws(SystemError) -> OutputReader {
+    let onEnd: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
+    let store = FIFOSet.store(of: path)
+    return resuming
+      ? try OutputReader(
+        resuming: path, store: store, backlog: output.backlog, overflow: output.overflow, onEnd: onEnd)
+      : try OutputReader(
+        path: path, store: isOwn ? store : nil, backlog: output.backlog, overflow: output.overflow,
+        onEnd: onEnd)
   }
 
   /// Of another client's process only on demand: while it is held open here, that client's close has no effect.
-  func openStdin() {
+  func openStdin() throws(SystemError) {
     if stdin != nil { return }
-    makeStdin()
+    try makeStdin()
     guard life.phase >= .started else { return }
     stdin?.processStarted()
     stdin?.shimIsReady()
   }
 
-  private func makeStdin() {
+  private func makeStdin(resuming: Bool = false) throws(SystemError) {
     if fifos.stdin.isEmpty { return }
-    stdin = StdinWriter(
-      path: fifos.stdin,
+    stdin = try StdinWriter(
+      path: fifos.stdin, store: isOwn ? FIFOSet.store(of: fifos.stdin) : nil, resuming: resuming,
       closeIO: { [weak self] in self?.closeIO() },
       onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } },
       onCredit: { [weak self] offset in self.map { $0.host.stdinTakes($0, upTo: offset) } })
@@ -136,6 +172,18 @@ package final class ContainerProcess {
     tell(life.announce())
   }
 
+  /// Goes on: an earlier worker may not have come to tell of its start.
+  func resumed(pid: UInt32) {
+    if pid != 0 { self.pid = pid }
+    if life.phase < .started {
+      tell(life.started())
+      announce()
+    }
+    guard life.exit == nil else { return }
+    stdin?.processStarted()
+    stdin?.shimIsReady()
+  }
+
   /// Taken over from an earlier worker, which told of its start.
   func adopted(pid: UInt32, running: Bool) {
     self.pid = pid
@@ -170,10 +218,20 @@ package final class ContainerProcess {
   func exited(_ status: ExitStatus) {
     guard life.exit == nil, ending == nil else { return }
     stdin?.end()
+    startDraining()
+    tell(life.exited(status))
+    outputMayHaveEnded()
+  }
+
+  private func startDraining() {
     drainTimer = Poller.shared.schedule(after: ContainerProcess.drainDeadline) { [weak self] in
       self?.giveUpDraining()
     }
-    tell(life.exited(status))
+  }
+
+  /// Looks for ends that nothing tells of.
+  func expectEnds() {
+    for (_, reader) in readers { reader.expectEnd() }
     outputMayHaveEnded()
   }
 
@@ -193,22 +251,35 @@ package final class ContainerProcess {
   }
 
   /// The start failed, or the process is deleted: releases everything.
-  func release(_ end: OutputReader.End = .lost) {
+  ///
+  /// - Parameter keepsOutput: what nobody has taken is still to be had.
+  func release(_ end: OutputReader.End = .lost, keepsOutput: Bool = false) {
     cancelDrainTimer()
     stdin?.end()
     for (_, reader) in readers where reader.end == nil { reader.abandon(end) }
     if isOwn, !host.keepsBundles { fifos.remove() }
     life.deleted()
+    if keepsOutput, readers.contains(where: { $1.bytesRead > $1.oldest }) {
+      host.save(self)
+    } else {
+      forget()
+    }
     resume(&exitWaiters)
     resume(&closeWaiters)
     resume(&deletionWaiters)
   }
 
+  /// Nobody can ask for anything of it any more.
+  func forget() {
+    for (_, reader) in readers where isOwn { reader.removeStore() }
+    host.forget(self)
+  }
+
   /// The worker stops: lets go of the FIFOs and leaves them for the next one.
   func letGo() {
     cancelDrainTimer()
-    stdin?.end()
-    for (_, reader) in readers where reader.end == nil { reader.abandon(.lost) }
+    stdin?.letGo()
+    for (_, reader) in readers { reader.letGo() }
   }
 
   // MARK: - Waiting
@@ -231,6 +302,8 @@ package final class ContainerProcess {
   // MARK: -
 
   private func tell(_ news: [ProcessLife.News]) {
+    // Written together with the events, or not at all.
+    defer { if !news.isEmpty, !isDeleted { host.save(self) } }
     for item in news {
       switch item {
       case .added:
@@ -253,7 +326,9 @@ package final class ContainerProcess {
   /// What became of each output.
   package var outputs: [StreamSummary] {
     [(Stream.stdout, stdout), (.stderr, stderr)].map { stream, reader in
-      StreamSummary(stream: stream, bytes: reader?.bytesRead ?? 0, end: reader?.end?.rawValue ?? "none")
+      let path = stream == .stdout ? fifos.stdout : fifos.stderr
+      let end = reader?.end?.rawValue ?? (isOwn && !path.isEmpty ? "lost" : "none")
+      return StreamSummary(stream: stream, bytes: reader?.bytesRead ?? 0, end: end)
     }
   }
 
@@ -304,9 +379,24 @@ package struct OutputOptions: Sendable, Equatable {
   package init() {}
 }
 
+/// The command that a process comes from.
+package struct Origin: Sendable, Equatable {
+  /// Its idempotency key, if any.
+  package var key = ""
+  /// What becomes of the process when the connection goes that the command came by.
+  package var orphan = ProcessRecord.Orphan.stays
+
+  package init(key: String = "", orphan: ProcessRecord.Orphan = .stays) {
+    (self.key, self.orphan) = (key, orphan)
+  }
+}
+
 /// What a process needs of the runtime that holds it.
 @Loop
 protocol ProcessHost: AnyObject {
+  /// Writes down what another worker must know of it.
+  func save(_ process: ContainerProcess)
+  func forget(_ process: ContainerProcess)
   /// FIFOs stay when their process is over.
   var keepsBundles: Bool { get }
   func tell(_ event: LifecycleEvent)

@@ -68,7 +68,11 @@ extension ContainerRuntime {
   package func openStdin(of process: ContainerProcess) async throws(RuntimeError) {
     if process.isOwn || !process.isRunning { return }
     try await learnFIFOs(of: process)
-    process.openStdin()
+    do throws(SystemError) {
+      try process.openStdin()
+    } catch {
+      throw RuntimeError(.io, error.description)
+    }
   }
 
   func learnFIFOs(of process: ContainerProcess) async throws(RuntimeError) {

@@ -51,6 +51,7 @@ extension ContainerRuntime {
       exec.release()
     }
     for process in container.processes { recent.add(container.id, exec: process.exec, pid: process.pid) }
+    for exec in container.execs.values { exec.forget() }
     container.execs = [:]
     container.task?.release()
     container.task = nil
@@ -75,7 +76,10 @@ extension ContainerRuntime {
       await removeEnded(process)
     }
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
-    if container.execs[exec] === process { container.execs[exec] = nil }
+    if container.execs[exec] === process {
+      process.forget()
+      container.execs[exec] = nil
+    }
     return exit
   }
 
@@ -91,7 +95,7 @@ extension ContainerRuntime {
     }
     recent.add(process.container, exec: exec, pid: process.pid)
     for (_, reader) in process.readers { reader.dropTaken() }
-    process.release()
+    process.release(keepsOutput: true)
     containers[process.container]?.remember(process)
   }
 

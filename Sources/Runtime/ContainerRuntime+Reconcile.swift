@@ -38,6 +38,11 @@ extension ContainerRuntime {
 
   /// - Returns: how many exits were missed.
   private func reconcile(_ id: String, _ found: CDProcess?, pauses: Int?) async -> Int {
+    if let container = containers[id], container.isUnsettled {
+      let running = container.processes.filter(\.isRunning)
+      await loadQuietly(id)
+      return running.count { !$0.isRunning }
+    }
     guard let container = containers[id], let task = container.task else {
       if found != nil { await loadQuietly(id) }
       return 0
@@ -84,7 +89,11 @@ extension ContainerRuntime {
 
   private func loadQuietly(_ id: String) async {
     do throws(RuntimeError) {
-      if let container = containers[id] { try await adoptTask(of: container) } else { _ = try await load(id) }
+      if let container = containers[id], !container.isUnsettled {
+        try await adoptTask(of: container)
+      } else {
+        _ = try await load(id)
+      }
     } catch {
       log.warning("cannot load", metadata: ["container": "\(id)", "error": "\(error.message)"])
     }

@@ -1,6 +1,7 @@
 internal import ContainerdAPI
 internal import FIFOIO
 internal import Glibc
+internal import Journal
 internal import Logging
 internal import SwiftProtobuf
 
@@ -12,6 +13,7 @@ extension ContainerRuntime {
     /// A directory with a checkpoint to go on from; of the init process only.
     package var checkpoint: String?
     package var output: OutputOptions
+    package var origin = Origin()
 
     package init(stdin: Bool, output: OutputOptions, size: WindowSize?, checkpoint: String? = nil) {
       self.stdin = stdin
@@ -36,6 +38,7 @@ extension ContainerRuntime {
       container, exec: nil, options, terminal: container.metadata?.facts.terminal ?? false)
     container.began(process)
     attach(process)
+    await writeDown(process)
     do throws(RuntimeError) {
       let created = try await createTask(process, in: container, options.checkpoint)
       process.setPID(created.pid)
@@ -110,6 +113,7 @@ extension ContainerRuntime {
     let process = try makeProcess(container, exec: exec, options, terminal: terminal)
     container.execs[exec] = process
     attach(process)
+    await writeDown(process)
     do throws(RuntimeError) {
       try await addExec(process, spec: spec)
       process.added()
@@ -145,6 +149,12 @@ extension ContainerRuntime {
     watchExitIfBlind(process)
   }
 
+  /// Before containerd knows of it: another worker must find what comes of the next call.
+  private func writeDown(_ process: ContainerProcess) async {
+    save(process)
+    await journal?.flush()
+  }
+
   private func makeProcess(
     _ container: Container, exec: String?, _ options: StartOptions, terminal: Bool
   ) throws(RuntimeError) -> ContainerProcess {
@@ -158,7 +168,8 @@ extension ContainerRuntime {
         owner: (container.metadata?.facts.ioUID ?? 0, container.metadata?.facts.ioGID ?? 0))
       do throws(SystemError) {
         return try ContainerProcess(
-          container: container.id, exec: exec, own: fifos, output: options.output, host: self)
+          container: container.id, exec: exec, own: fifos, output: options.output, origin: options.origin,
+          host: self)
       } catch {
         fifos.remove()
         throw error
@@ -189,7 +200,7 @@ extension ContainerRuntime {
   }
 
   /// What an exec or task that did not start still holds in containerd.
-  private func removeFailed(_ process: ContainerProcess) async -> RuntimeError? {
+  func removeFailed(_ process: ContainerProcess) async -> RuntimeError? {
     do throws(RuntimeError) {
       if let exec = process.exec {
         do throws(RuntimeError) {

@@ -1,5 +1,6 @@
 internal import ContainerdAPI
 package import FIFOIO
+package import Journal
 package import Logging
 internal import SwiftProtobuf
 
@@ -31,6 +32,8 @@ package final class ContainerRuntime {
   package internal(set) var eventsIgnored = 0
   let bundles: String
   let log: Logger
+  /// Nil for none.
+  let journal: Journal?
   let keepsBundles: Bool
   let readSpec: @Sendable ([UInt8]) -> SpecFacts
   var recent = RecentProcesses()
@@ -48,11 +51,12 @@ package final class ContainerRuntime {
   ///   - keepsBundles: leaves directories and FIFOs of deleted containers where they are, for who looks for a fault.
   ///   - readSpec: what an OCI spec as JSON says.
   package init(
-    containerd: Containerd, stateDirectory: String, keepsBundles: Bool, log: Logger,
+    containerd: Containerd, stateDirectory: String, keepsBundles: Bool, journal: Journal? = nil, log: Logger,
     readSpec: @escaping @Sendable ([UInt8]) -> SpecFacts
   ) {
     self.containerd = containerd
     self.log = log
+    self.journal = journal
     self.keepsBundles = keepsBundles
     self.readSpec = readSpec
     bundles = stateDirectory + "/bundles"
@@ -91,7 +95,9 @@ package final class ContainerRuntime {
   /// A container that this worker has at hand, or else containerd has: then with its task and execs. Who asks while it is
   /// being loaded waits for the same answer, which nobody's cancellation cuts short.
   package func load(_ id: String) async throws(RuntimeError) -> Container {
-    if loading[id] == nil, let container = containers[id], container.metadata != nil { return container }
+    if loading[id] == nil, let container = containers[id], container.metadata != nil, !container.isUnsettled {
+      return container
+    }
     let task =
       loading[id]
       ?? Task { @Loop in
@@ -113,7 +119,9 @@ package final class ContainerRuntime {
     do throws(RuntimeError) {
       answer = try await containerd.call(ContainerdService.Containers.get, request)
     } catch {
-      throw error.kind == .notFound ? RuntimeError(.notFound, "no such container: \(id)") : error
+      guard error.kind == .notFound else { throw error }
+      if let container = containers[id], container.isUnsettled { await loseRestored(container) }
+      throw RuntimeError(.notFound, "no such container: \(id)")
     }
     let found = answer.container
     let spec = Array(found.spec.value)
@@ -121,6 +129,7 @@ package final class ContainerRuntime {
     // It may have been created here meanwhile, or events have told of it.
     if let container = containers[id] {
       if container.metadata == nil { container.metadata = metadata }
+      if container.isUnsettled { try await settleRestored(container) }
       return container
     }
     let container = Container(
@@ -173,7 +182,7 @@ package final class ContainerRuntime {
     forget(container)
   }
 
-  private func forget(_ container: Container) {
+  func forget(_ container: Container) {
     for process in container.processes { process.release() }
     containers[container.id] = nil
     samples[container.id] = nil

@@ -41,6 +41,14 @@ package struct ProcessLife: Sendable, Equatable {
     announced = true
   }
 
+  /// As an earlier worker left it, which told of everything up to there.
+  package mutating func restore(_ phase: Phase, _ exit: ExitStatus?) {
+    self.phase = phase
+    self.exit = exit
+    // Whoever started it has its reply, or will not get it any more.
+    announced = phase >= .started
+  }
+
   /// The starter has been told: an exit may follow.
   package mutating func announce() -> [News] {
     announced = true

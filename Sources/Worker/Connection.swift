@@ -323,7 +323,9 @@ final class Connection: ReadinessHandler {
   // MARK: - End
 
   func closeWhenDone() {
-    guard inputEnded || cut, inflight.isEmpty, outbox.isEmpty, cut || subscription.replayed == nil else { return }
+    guard inputEnded || cut, inflight.isEmpty, outbox.isEmpty, cut || subscription.replayed == nil else {
+      return
+    }
     close()
   }
 

@@ -34,9 +34,12 @@ final class Server {
     self.log = log
     containerd = try Containerd(address: options.containerdAddress, namespace: options.namespace)
     runtime = ContainerRuntime(
-      containerd: containerd, stateDirectory: options.stateDir, keepsBundles: options.keepBundles, log: log,
-      readSpec: SpecReader.facts)
+      containerd: containerd, stateDirectory: options.stateDir, keepsBundles: options.keepBundles,
+      journal: journal, log: log, readSpec: SpecReader.facts)
     runtime.observer = self
+    runtime.restore(journal.processes)
+    journal.processes = []
+    journal.onRenewal = { [weak self] in self?.runtime.saveAll() }
     journal.onWritten = { [weak self] in self?.journalWritten() }
   }
 

@@ -30,7 +30,8 @@ struct ReplayTests {
     _ = try await bed.run("c2", ["true"])
     _ = try await other.event("container.deleted", container: "c2")
     let again = other.history().filter { $0.has("seq") }
-    #expect(again.prefix(first.count - first.count / 2 - 1) == first.suffix(first.count - first.count / 2 - 1))
+    #expect(
+      again.prefix(first.count - first.count / 2 - 1) == first.suffix(first.count - first.count / 2 - 1))
     let numbers = again.compactMap { $0["seq"].int }
     #expect(numbers == Array((middle + 1)...(numbers.last ?? 0)))
     other.close()
@@ -93,7 +94,8 @@ struct ReplayTests {
     let kept = try await client.call("events.ack", ["seq": JSON(last - 1)])
     #expect(kept["first"].int == last)
     #expect(
-      try await client.error("events.subscribe", ["from": ["epoch": events["epoch"], "seq": JSON(last - 3)]])["code"]
+      try await client.error(
+        "events.subscribe", ["from": ["epoch": events["epoch"], "seq": JSON(last - 3)]])["code"]
         == "cursor_expired")
     let other = try bed.worker.connect()
     #expect(try await other.greeting()["events"]["first"].int == last)
@@ -172,7 +174,8 @@ struct ReplayTests {
     }
     #expect(aside.count == 1)
     #expect(
-      try aside.first.map { try Data(contentsOf: URL(fileURLWithPath: bed.worker.stateDirectory + "/" + $0)) } == was)
+      try aside.first.map { try Data(contentsOf: URL(fileURLWithPath: bed.worker.stateDirectory + "/" + $0)) }
+        == was)
     #expect(second.log.contains("the journal is begun anew"))
     client.close()
     #expect(await second.terminate() == .exited(0))

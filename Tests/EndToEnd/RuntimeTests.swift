@@ -126,7 +126,9 @@ struct RuntimeTests {
         ].string)
     try await bed.client.call("task.start", ["container": "c1"])
     let files = FileManager.default
-    #expect(try Set(files.contentsOfDirectory(atPath: bundle)) == ["init-stdout", "init-stderr"])
+    let streams = ["init-stdout", "init-stderr"]
+    #expect(
+      try Set(files.contentsOfDirectory(atPath: bundle)) == Set(streams + streams.map { $0 + ".bytes" }))
     try "mine".write(toFile: bundle + "/note", atomically: true, encoding: .utf8)
     try await bed.remove("c1")
     #expect(try files.contentsOfDirectory(atPath: bundle) == ["note"])

@@ -58,7 +58,7 @@ struct StreamTests {
     #expect(gap["from"] == 8)
     #expect(gap["reason"] == "expired")
     let start = try #require(gap["to"].int)
-    #expect(start >= 800_000 - 400_000 && start <= 800_000 - 262_144)
+    #expect(start >= 800_000 - 460_000 && start <= 800_000 - 262_144)
     _ = try await late.event("stdio.eof", container: "c1")
     #expect(try late.output("c1", from: start) == expected(start..<800_000))
     late.close()
@@ -189,7 +189,7 @@ struct StreamTests {
     try await bed.client.call("stdio.close", ["container": "c1"])
     let closed = try await bed.client.event("process.closed", container: "c1")
     #expect(closed["stdout"] == ["bytes": 800_000, "end": "eof"])
-    #expect(start >= 800_000 - 165_536 && start <= 800_000 - 100_000)
+    #expect(start >= 800_000 - 300_000 && start <= 800_000 - 100_000)
     #expect(try bed.client.output("c1", from: start) == expected(start..<800_000))
     #expect(
       try await bed.client.error("task.start", ["container": "c1", "stdio": ["backlog": 1_000_000_000]])[

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import FIFOIO
@@ -6,7 +7,7 @@ import Testing
 struct StreamBufferTests {
   private func byte(_ offset: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8) }
 
-  private func append(_ count: Int, to buffer: inout StreamBuffer) {
+  private func append(_ count: Int, to buffer: borrowing StreamBuffer) {
     let start = buffer.end
     let bytes = (0..<count).map { byte(start + UInt64($0)) }
     bytes.withUnsafeBytes { buffer.append($0) }
@@ -18,33 +19,33 @@ struct StreamBufferTests {
     return all.count == buffer.count && all.indices.allSatisfy { all[$0] == byte(start + UInt64($0)) }
   }
 
-  @Test(arguments: [1, 7, 100, 999, 1000]) func theNewestBytesStay(piece: Int) {
-    var buffer = StreamBuffer(limit: 1000)
+  @Test(arguments: [1, 7, 100, 999, 1000]) func theNewestBytesStay(piece: Int) throws {
+    let buffer = try StreamBuffer(limit: 1000)
     for round in 1...200 {
-      append(piece, to: &buffer)
+      append(piece, to: buffer)
       #expect(buffer.end == UInt64(round * piece))
       #expect(buffer.count >= min(1000, round * piece))
-      #expect(buffer.count <= 1500)
+      #expect(buffer.count <= 1000 + 200 << 10)
       let right = isRight(buffer)
       #expect(right)
     }
   }
 
-  @Test func piecesOfAnySize() {
-    var buffer = StreamBuffer(limit: 5000)
+  @Test func piecesOfAnySize() throws {
+    let buffer = try StreamBuffer(limit: 5000)
     var size = 1
     for _ in 0..<500 {
       size = size * 7919 % 4999 + 1
-      append(size, to: &buffer)
+      append(size, to: buffer)
       let right = isRight(buffer)
       #expect(right)
       #expect(buffer.count >= min(5000, Int(buffer.end)))
     }
   }
 
-  @Test func aPartByItsOffset() {
-    var buffer = StreamBuffer(limit: 100)
-    append(50, to: &buffer)
+  @Test func aPartByItsOffset() throws {
+    let buffer = try StreamBuffer(limit: 100)
+    append(50, to: buffer)
     let part = buffer.bytes(from: 10, atMost: 5)
     #expect(Array(part) == (10..<15).map { byte($0) })
     let (last, none) = (buffer.bytes(from: 48, atMost: 100).count, buffer.bytes(from: 50, atMost: 100).count)
@@ -56,7 +57,68 @@ struct StreamBufferTests {
     #expect(right)
     buffer.drop(before: 1000)
     #expect(buffer.count == 0 && buffer.start == 50 && buffer.end == 50)
-    append(10, to: &buffer)
+    append(10, to: buffer)
     #expect(buffer.start == 50 && buffer.end == 60)
+  }
+
+  // MARK: - After a kill
+
+  private func inDirectory(_ body: (String) throws -> Void) throws {
+    let directory = "/tmp/cw-ring-\(UInt32.random(in: 0 ... .max))"
+    try #require(mkdir(directory, 0o700) == 0)
+    defer { system("rm -rf \(directory)") }
+    try body(directory + "/stream")
+  }
+
+  @Test func anotherOneFindsItAll() throws {
+    try inDirectory { path in
+      do {
+        let buffer = try StreamBuffer(limit: 5000, path: path)
+        append(4000, to: buffer)
+        buffer.position = 1234
+        buffer.drop(before: 1000)
+      }
+      let again = try StreamBuffer(limit: 5000, path: path, existing: true)
+      #expect((again.start, again.end, again.position) == (1000, 4000, 1234))
+      let right = isRight(again)
+      #expect(right)
+      #expect(throws: SystemError.self) { _ = try StreamBuffer(limit: 1, path: path) }
+      #expect(throws: SystemError.self) { _ = try StreamBuffer(limit: 1, path: path + "no", existing: true) }
+    }
+  }
+
+  /// A file of which another process has taken a copy at every moment of a read: each must be one before or after it.
+  @Test(arguments: [1, 15, 16, 17, 60_000]) func aReadThatWasCutShortIsSettled(size: Int) throws {
+    try inDirectory { path in
+      let buffer = try StreamBuffer(limit: 5000, path: path)
+      append(100, to: buffer)
+      // As the header is just before the bytes come, and just after.
+      let data = (0..<size).map { byte(100 + UInt64($0)) }
+      for arrived in [false, true] {
+        let copy = "\(path)-\(arrived)"
+        try #require(system("cp \(path) \(copy)") == 0)
+        let file = open(copy, O_RDWR)
+        defer { close(file) }
+        let mark = [UInt8](repeating: 0xC1, count: 16)
+        var incoming = UInt32(size)
+        #expect(pwrite(file, &incoming, 4, 52) == 4)
+        #expect(pwrite(file, mark, 16, 56) == 16)
+        #expect(pwrite(file, mark, 16, 4096 + 100) == 16)
+        if arrived { #expect(pwrite(file, data, size, 4096 + 100) == size) }
+        let settled = try StreamBuffer(limit: 5000, path: copy, existing: true)
+        #expect(settled.end == (arrived ? 100 + UInt64(size) : 100))
+        let right = isRight(settled)
+        #expect(right)
+      }
+    }
+  }
+
+  @Test func whatIsNoRingIsRefused() throws {
+    try inDirectory { path in
+      for content in ["", "a letter", String(repeating: "x", count: 9000)] {
+        try #require(system("printf %s '\(content)' > \(path)") == 0)
+        #expect(throws: SystemError.self) { _ = try StreamBuffer(limit: 1, path: path, existing: true) }
+      }
+    }
   }
 }

@@ -11,6 +11,8 @@
 #include <sys/epoll.h>
 #include <sys/types.h>
 
+#include "CRing.h"
+
 // epoll_event is packed and holds a union: these keep it out of Swift.
 int clinux_epoll_create(void);
 int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t data);
@@ -75,6 +77,8 @@ int clinux_set_nonblocking(int fd);
 // open(2) with O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW.
 int clinux_open_fifo(const char *path, bool write);
 bool clinux_is_fifo(int fd);
+// False where a FIFO is empty and nobody has it open to write.
+bool clinux_fifo_has_writer(int fd);
 
 // stderr is a mutable global to Swift 6, which it may not use.
 void clinux_print_error(const char *line);

@@ -1,15 +1,21 @@
 internal import FIFOIO
+internal import Journal
 internal import Protocol
 internal import Runtime
 
 extension StdioArguments {
-  func options(checkpoint: String? = nil) -> ContainerRuntime.StartOptions {
+  @Loop
+  func options(
+    _ context: CommandContext, orphan: ProcessRecord.Orphan = .stays, checkpoint: String? = nil
+  ) -> ContainerRuntime.StartOptions {
     var output = OutputOptions()
     output.backlog = options.backlog
     output.overflow = options.overflow == .drop ? .drop : .block
-    return ContainerRuntime.StartOptions(
+    var start = ContainerRuntime.StartOptions(
       stdin: stdin, output: output, size: size.map { WindowSize(columns: $0.columns, rows: $0.rows) },
       checkpoint: checkpoint)
+    start.origin = Origin(key: context.ticket.request.key ?? "", orphan: orphan)
+    return start
   }
 
   /// Attaches the connection before the process runs.
@@ -51,7 +57,7 @@ extension ProcessExec: HandledCommand {
       let spec = self.spec(for: try await runtime.load(container))
       return try await runtime.exec(
         container, exec: process, spec: spec.encoded, terminal: spec["terminal"]?.bool ?? false,
-        stdio.options()
+        stdio.options(context, orphan: onDisconnect == .kill ? .dies : .stays)
       ) {
         stdio.attach($0, to: context.connection)
         if onDisconnect == .kill { context.connection.own($0) }

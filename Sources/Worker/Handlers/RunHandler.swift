@@ -1,4 +1,5 @@
 internal import FIFOIO
+internal import Journal
 internal import Logging
 internal import Protocol
 internal import Runtime
@@ -34,7 +35,9 @@ extension Run: HandledCommand {
   private func runTask(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Outcome {
     let connection = context.connection
     let process = try await translating(container: id) { () async throws(RuntimeError) in
-      try await context.server.runtime.start(id, stdio.options()) { process in
+      try await context.server.runtime.start(
+        id, stdio.options(context, orphan: onDisconnect == .kill ? .goes : .stays)
+      ) { process in
         _ = try? process.attach(stdio.attach ?? Attachment(), to: connection)
         if onDisconnect == .kill { connection.own(process) }
       }

@@ -9,7 +9,7 @@ extension TaskStart: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     try context.connection.checkTakes(stdio.attach)
     let process = try await translating(container: container) { () async throws(RuntimeError) in
-      try await context.server.runtime.start(container, stdio.options(checkpoint: checkpoint)) {
+      try await context.server.runtime.start(container, stdio.options(context, checkpoint: checkpoint)) {
         stdio.attach($0, to: context.connection)
       }
     }

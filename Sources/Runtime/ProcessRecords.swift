@@ -1,0 +1,64 @@
+internal import FIFOIO
+internal import Journal
+
+/// Processes as the journal has them.
+extension ContainerProcess {
+  var record: ProcessRecord {
+    var record = ProcessRecord(container: container, exec: exec ?? "")
+    (record.pid, record.phase) = (pid, life.phase.rawValue)
+    (record.stdin, record.stdout, record.stderr) = (fifos.stdin, fifos.stdout, fifos.stderr)
+    record.terminal = fifos.terminal
+    (record.backlog, record.overflow) = (output.backlog, output.overflow.rawValue)
+    (record.key, record.orphan) = (origin.key, origin.orphan)
+    // Not before it is told: who restores it tells it then.
+    if life.phase >= .exited { record.exit = life.exit.map(ProcessRecord.Exit.init) }
+    return record
+  }
+}
+
+extension ContainerRuntime {
+  func save(_ process: ContainerProcess) {
+    if process.isOwn { journal?.append(.process(process.record)) }
+  }
+
+  func forget(_ process: ContainerProcess) {
+    guard process.isOwn else { return }
+    // There may be another one of this name by now.
+    if let known = containers[process.container]?.process(process.exec), known !== process { return }
+    journal?.append(.forgetProcess(container: process.container, exec: process.exec ?? ""))
+  }
+
+  /// Tells a new journal of everything.
+  package func saveAll() {
+    for container in containers.values {
+      for process in container.processes where !process.isDeleted { save(process) }
+    }
+  }
+}
+
+extension OutputOptions {
+  init(_ record: ProcessRecord) {
+    self.init()
+    backlog = record.backlog
+    overflow = Overflow(rawValue: record.overflow) ?? .block
+  }
+}
+
+extension ExitStatus {
+  init(_ exit: ProcessRecord.Exit) {
+    self.init(
+      code: exit.code < 0 ? nil : UInt32(truncatingIfNeeded: exit.code),
+      exitedAt: exit.seconds == 0 ? nil : Timestamp(seconds: exit.seconds, nanoseconds: exit.nanoseconds),
+      source: Source(rawValue: exit.source) ?? .lost)
+    outOfMemory = exit.outOfMemory
+  }
+}
+
+extension ProcessRecord.Exit {
+  init(_ exit: ExitStatus) {
+    self.init(
+      code: exit.code.map { Int64($0) } ?? -1, seconds: exit.exitedAt?.seconds ?? 0,
+      nanoseconds: exit.exitedAt?.nanoseconds ?? 0, outOfMemory: exit.outOfMemory,
+      source: exit.source.rawValue)
+  }
+}

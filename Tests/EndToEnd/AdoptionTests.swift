@@ -1,0 +1,157 @@
+import Foundation
+import Testing
+import TestSupport
+
+/// What a worker that was killed leaves to the next one on its state directory.
+@Suite(.serialized)
+struct AdoptionTests {
+  /// A worker that takes the place of one that is killed, and a client that has all events from where the last one was.
+  private struct Life {
+    let bed: TestBed
+    var worker: WorkerProcess
+    var client: LineClient
+
+    init(_ bed: TestBed) { (self.bed, worker, client) = (bed, bed.worker, bed.client) }
+
+    mutating func die() async {
+      worker.process.signal(SIGKILL)
+      _ = await worker.process.wait()
+    }
+
+    mutating func comeAgain() async throws {
+      let last = client.history().compactMap { $0["seq"].int }.max() ?? 0
+      worker = try await WorkerProcess.start(
+        containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+        namespace: worker.namespace)
+      client = try worker.connect()
+      let epoch = try await client.greeting()["epoch"]
+      try await client.call("events.subscribe", ["from": ["epoch": epoch, "seq": JSON(last)]])
+      _ = try await client.event("containerd.connected")
+    }
+
+    func finish() async throws {
+      let bundles =
+        (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
+      #expect(bundles == [])
+      client.close()
+      #expect(await worker.terminate() == .exited(0))
+    }
+  }
+
+  @Test func everythingGoesOn() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["sh", "-c", "read a; echo got $a; exit 3"], stdin: true)
+    try await life.client.call(
+      "process.exec", ["container": "c1", "process": "e1", "args": ["cat"], "stdin": true, "attach": [:]])
+    try await life.client.call("stdio.write", ["container": "c1", "process": "e1", "text": "before\n"])
+    try await life.client.text("before\n", of: "c1", "e1")
+    await life.die()
+    try await life.comeAgain()
+    let attached = try await life.client.call(
+      "stdio.attach",
+      [
+        "container": "c1", "process": "e1", "from": ["stdout": 7], "streams": ["stdin", "stdout", "stderr"],
+      ])
+    #expect(attached["stdin"]["offset"] == 7)
+    #expect(attached["stdout"]["offset"] == 7)
+    try await life.client.call(
+      "stdio.write", ["container": "c1", "process": "e1", "text": "before\nafter\n", "offset": 0])
+    try await life.client.call("stdio.close", ["container": "c1", "process": "e1"])
+    let closed = try await life.client.event("process.closed", container: "c1", process: "e1")
+    #expect(closed["exit_code"] == 0)
+    #expect(closed["stdout"] == ["bytes": 13, "end": "eof"])
+    #expect(try String(decoding: life.client.output("c1", "e1", from: 7), as: UTF8.self) == "after\n")
+    try await life.client.call("stdio.attach", ["container": "c1"])
+    try await life.client.call("stdio.write", ["container": "c1", "text": "it\n"])
+    let end = try await life.client.event("process.closed", container: "c1", process: "init")
+    #expect(end["exit_code"] == 3)
+    #expect(try String(decoding: life.client.output("c1"), as: UTF8.self) == "got it\n")
+    #expect(try await life.client.call("task.delete", ["container": "c1"])["exit_code"] == 3)
+    try await life.client.call("container.delete", ["container": "c1"])
+    try await life.finish()
+  }
+
+  /// Bytes that the killed worker had read and not delivered are with the next one: not one is lost or comes twice.
+  @Test(arguments: [nil, 100_000]) func outputUnderWayIsNotLost(window: Int?) async throws {
+    var life = Life(try await TestBed.start())
+    let lines = 1_000_000
+    let attach: JSON = window.map { ["window": JSON($0)] } ?? [:]
+    try await life.client.call(
+      "container.create",
+      ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["seq", JSON("\(lines)")]])
+    try await life.client.call("task.start", ["container": "c1", "attach": attach])
+    var got: [UInt8] = []
+    for _ in 1...6 {
+      _ = try await life.client.output(of: "c1", atLeast: 100_000)
+      await life.die()
+      // With what was on its way to the client.
+      try await life.client.ended()
+      got += try life.client.output("c1", from: got.count)
+      try await life.comeAgain()
+      let from: JSON = ["container": "c1", "from": ["stdout": JSON(got.count)]]
+      try await life.client.call("stdio.attach", from.merging(attach))
+    }
+    for stream in ["stdout", "stderr"] where window != nil {
+      try await life.client.call(
+        "stdio.credit", ["container": "c1", "stream": JSON(stream), "offset": 1_000_000_000])
+    }
+    let closed = try await life.client.event("process.closed", container: "c1")
+    got += try life.client.output("c1", from: got.count)
+    #expect(closed["stdout"] == ["bytes": JSON(got.count), "end": "eof"])
+    #expect(got == Array((1...lines).map { "\($0)\n" }.joined().utf8))
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
+  /// An exit that came while nobody was there is told once, by who comes.
+  @Test func anExitMeanwhileIsToldOnce() async throws {
+    var life = Life(try await TestBed.start())
+    for id in ["c1", "c2"] {
+      try await life.bed.startContainer(id, ["sh", "-c", "read a; exit 7"], stdin: true)
+    }
+    try await life.client.call(
+      "process.exec", ["container": "c1", "process": "e1", "args": ["sleep", "1000"], "attach": [:]])
+    let shim = try #require(
+      life.bed.containerd.shimPIDs(of: life.worker.namespace, container: "c2").first)
+    let pids = try await life.client.call("task.processes", ["container": "c1"])["processes"].array ?? []
+    await life.die()
+    for pid in pids where pid["process"].string == "e1" { kill(pid_t(pid["pid"].int ?? 0), SIGKILL) }
+    kill(shim, SIGKILL)
+    try await life.comeAgain()
+    let exec = try await life.client.event("process.exited", container: "c1", process: "e1")
+    #expect(exec["exit_code"] == 137)
+    #expect(exec["source"] == "reconcile")
+    _ = try await life.client.event("process.exited", container: "c2", process: "init")
+    _ = try await life.client.event("process.closed", container: "c2", process: "init")
+    _ = try await life.client.event("process.closed", container: "c1", process: "e1")
+    // Not a second time.
+    await life.die()
+    try await life.comeAgain()
+    #expect(life.client.history().allSatisfy { $0["event"].string != "process.exited" })
+    try await life.client.call("stdio.write", ["container": "c1", "text": "x\n"])
+    #expect(try await life.client.event("process.closed", container: "c1", process: "init")["exit_code"] == 7)
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.bed.removeWith(life.client, "c2")
+    try await life.finish()
+  }
+
+  /// A person's `run` ends with its connection, also when that ends with the worker.
+  @Test func whatEndsWithItsConnectionEndsWithItsWorker() async throws {
+    var life = Life(try await TestBed.start())
+    life.client.post(
+      "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
+    _ = try await life.client.event("task.started", container: "c1")
+    await life.die()
+    try await life.comeAgain()
+    _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+}
+
+extension TestBed {
+  /// Like `remove`, by another client.
+  func removeWith(_ client: LineClient, _ id: String) async throws {
+    try await client.call("container.delete", ["container": .string(id), "force": true])
+  }
+}
