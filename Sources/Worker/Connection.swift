@@ -39,7 +39,7 @@ final class Connection: ReadinessHandler {
   private(set) var features: [Feature] = []
 
   /// How long a client that is cut may take to read why.
-  private static let farewell = Duration.seconds(2)
+  static let farewell = Duration.seconds(2)
 
   /// - Parameter output: where lines go when that is not where they come from.
   init(server: Server, input: consuming Descriptor, output: consuming Descriptor? = nil) {
@@ -61,6 +61,8 @@ final class Connection: ReadinessHandler {
   }
 
   var inflightCount: Int { queued }
+  /// No command waits for its reply, none out of band either.
+  var isIdle: Bool { inflight.isEmpty }
   var waitingBytes: Int { outbox.waiting }
   var isCongested: Bool { outbox.isCongested }
 
@@ -332,6 +334,13 @@ final class Connection: ReadinessHandler {
   /// Stops every command in flight: the worker ends.
   func stopAll() {
     for ticket in inflight.values { _ = ticket.stop(.shuttingDown) }
+  }
+
+  /// Closes once all replies and events are written, and takes nothing more: the worker ends.
+  func finish() {
+    letGo()
+    endInput()
+    scheduleFlush()
   }
 
   func close() {

@@ -55,6 +55,7 @@ final class Server {
     runtime.follow()
     // Who connects at once should be greeted with what is so a few milliseconds later.
     await runtime.waitForFirstAttempt(atMost: Server.patience)
+    if isStopping { return }
     if options.stdio { return serveStandardIO() }
     listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) }
     log.info("listening", metadata: ["socket": "\(options.listen)"])
@@ -119,16 +120,27 @@ final class Server {
     listener?.close()
     broadcast(EventEncoder.record("worker.draining", in: journal))
     Task { @Loop in
-      for _ in 0..<500 where commandsInFlight > 0 { await Loop.sleep(Server.drainTime / 500) }
-      for connection in connections.values { connection.stopAll() }
-      await Loop.sleep(.milliseconds(20))
-      for connection in connections.values { connection.close() }
-      // What ends with its connection ends before containerd is out of reach.
-      for _ in 0..<500 where cleanUps > 0 { await Loop.sleep(Server.drainTime / 500) }
+      await drain()
       await runtime.stop()
       await journal.close()
       Loop.stop()
     }
+  }
+
+  /// Every command gets its reply, and who reads gets what was to be told.
+  private func drain() async {
+    await wait(atMost: Server.drainTime) { connections.values.allSatisfy { $0.isIdle } }
+    for connection in connections.values { connection.stopAll() }
+    await wait(atMost: Ticket.grace + .seconds(1)) { connections.values.allSatisfy { $0.isIdle } }
+    for connection in connections.values { connection.finish() }
+    await wait(atMost: Connection.farewell) { connections.isEmpty }
+    for connection in connections.values { connection.close() }
+    // What ends with its connection ends before containerd is out of reach.
+    await wait(atMost: Server.drainTime) { cleanUps == 0 }
+  }
+
+  private func wait(atMost time: Duration, until isSo: () -> Bool) async {
+    for _ in 0..<500 where !isSo() { await Loop.sleep(time / 500) }
   }
 
   /// Frees what only the main thread may, after the loop has ended.

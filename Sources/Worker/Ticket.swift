@@ -27,7 +27,7 @@ final class Ticket {
   var gate: Gate?
 
   /// How long a stopped command may take to say what became of it.
-  private static let grace = Duration.seconds(2)
+  static let grace = Duration.seconds(2)
 
   init(_ request: Request, line: Int, command: any HandledCommand, connection: Connection) {
     self.request = request

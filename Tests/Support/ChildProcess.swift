@@ -121,6 +121,11 @@ package final class ChildProcess: Sendable {
   /// Sends SIGTERM and waits; SIGKILL follows after `seconds`, which the status then shows.
   package func terminate(seconds: Double = 20) async -> ExitStatus {
     signal(SIGTERM)
+    return await wait(seconds: seconds)
+  }
+
+  /// Waits; SIGKILL comes after `seconds`, which the status then shows.
+  package func wait(seconds: Double) async -> ExitStatus {
     DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { [weak self] in self?.signal(SIGKILL) }
     return await wait()
   }
