@@ -118,6 +118,20 @@ int clinux_unix_connect(const char *path) {
   return fd;
 }
 
+ssize_t clinux_notify(const char *name, const void *bytes, size_t count) {
+  struct sockaddr_un address;
+  if (unix_address(name, &address) < 0) return -1;
+  // An abstract name begins with a NUL and ends where the address does (unix(7)); a path ends with its NUL.
+  socklen_t size = offsetof(struct sockaddr_un, sun_path) + strlen(name) + (name[0] == '@' ? 0 : 1);
+  if (name[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  ssize_t sent = sendto(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, size);
+  if (sent < 0) return close_keeping_errno(fd);
+  close(fd);
+  return sent;
+}
+
 int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 
 int clinux_peer_credentials(int fd, clinux_peer *peer) {

@@ -25,7 +25,9 @@ struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve clients until SIGTERM or SIGINT (default).")
 
-  @Option(help: ArgumentHelp("The Unix socket to listen on.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp(
+      "The Unix socket to listen on, unless a service manager hands one over.", valueName: "path"))
   var listen = "/run/containerd-worker/worker.sock"
 
   @Option(help: ArgumentHelp("containerd's Unix socket.", valueName: "path"))
@@ -79,6 +81,12 @@ struct Serve: ParsableCommand {
   }
 
   func run() throws {
+    // Before any thread starts, and before descriptor 3 can be one of ours.
+    let inherited = try InheritedSocket.take()
+    let service = try ServiceOptions.take()
+    if stdio, inherited != nil {
+      throw ValidationError("--stdio has no use for the socket that was handed over")
+    }
     // Before any thread starts: the signals stay blocked in all of them.
     signal(SIGPIPE, SIG_IGN)
     let signals = clinux_signalfd([SIGTERM, SIGINT], 2)
@@ -93,9 +101,10 @@ struct Serve: ParsableCommand {
         outcome.directory = directory
         let journal = try await Journal.open(
           in: stateDir, limits: JournalLimits(bytes: journalSize << 20, age: .seconds(journalAge)), log: log)
-        let server = try Server(options: self, journal: journal, log: log)
+        let server = try Server(
+          options: self, journal: journal, service: ServiceManager(service, log: log), log: log)
         outcome.server = server
-        try await server.start(signals: Descriptor(owning: signals))
+        try await server.start(signals: Descriptor(owning: signals), inherited: inherited)
       } catch {
         outcome.failure = "\(error)"
         Loop.stop()

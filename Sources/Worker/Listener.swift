@@ -6,7 +6,8 @@ internal import Logging
 /// The listening socket: its file, its rights, and who may connect.
 @Loop
 final class Listener: ReadinessHandler {
-  private let path: String
+  /// The file to remove in the end; nil where the socket is a service manager's.
+  private let path: String?
   private let users: Set<UInt32>
   private let groups: Set<UInt32>
   private let log: Logger
@@ -18,30 +19,26 @@ final class Listener: ReadinessHandler {
     let description: String
   }
 
-  init(options: Serve, log: Logger, accepted: @escaping @Loop (Int32) -> Void) throws {
-    path = options.listen
+  init(
+    options: Serve, inherited: InheritedSocket?, log: Logger, accepted: @escaping @Loop (Int32) -> Void
+  ) throws {
+    path = inherited == nil ? options.listen : nil
     users = Set(options.allowUid + [0, geteuid()])
     groups = Set(options.allowGid)
     self.log = log
     self.accepted = accepted
-    try Listener.removeStale(path)
-    // Others than root can only be told apart once they have connected.
-    let open = !options.allowUid.isEmpty || !options.allowGid.isEmpty
-    try Directory.make(
-      String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]), mode: open ? 0o711 : 0o700)
-    let fd = clinux_unix_listen(path, open ? 0o666 : 0o600, 128)
-    if fd < 0 { throw SystemError.last("listen on \(path)") }
-    let socket = Descriptor(owning: fd)
+    let socket = Descriptor(owning: try inherited?.descriptor ?? Listener.bind(options))
     registration = try Poller.shared.add(socket, readable: true, writable: false, handler: self)
     self.socket = consume socket
   }
 
+  /// Accepts no more. An inherited socket stays open where it came from, with those who wait in it.
   func close() {
     guard socket != nil else { return }
     if let registration { Poller.shared.remove(registration) }
     registration = nil
     socket = nil
-    unlink(path)
+    if let path { unlink(path) }
   }
 
   func ready(readable: Bool, writable: Bool, hangup: Bool) {
@@ -74,6 +71,18 @@ final class Listener: ReadinessHandler {
       guard let registration = self?.registration else { return }
       Poller.shared.change(registration, readable: true, writable: false)
     }
+  }
+
+  private static func bind(_ options: Serve) throws -> Int32 {
+    let path = options.listen
+    try removeStale(path)
+    // Others than root can only be told apart once they have connected.
+    let open = !options.allowUid.isEmpty || !options.allowGid.isEmpty
+    try Directory.make(
+      String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]), mode: open ? 0o711 : 0o700)
+    let fd = clinux_unix_listen(path, open ? 0o666 : 0o600, 128)
+    if fd < 0 { throw SystemError.last("listen on \(path)") }
+    return fd
   }
 
   /// Removes the socket of a worker that is gone; one that answers is somebody's.

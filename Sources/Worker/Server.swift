@@ -14,6 +14,7 @@ final class Server {
   let queue = CommandQueue()
   let journal: Journal
   let log: Logger
+  private let service: ServiceManager
   let startedAt = Time.monotonicMicroseconds
   private(set) var isStopping = false
   /// Kills and deletions under way that nobody's command waits for.
@@ -28,9 +29,10 @@ final class Server {
   private static let drainTime = Duration.seconds(5)
 
   /// - Parameter journal: in the state directory, which is this worker's alone.
-  init(options: Serve, journal: Journal, log: Logger) throws {
+  init(options: Serve, journal: Journal, service: ServiceManager, log: Logger) throws {
     self.options = options
     self.journal = journal
+    self.service = service
     self.log = log
     containerd = try Containerd(address: options.containerdAddress, namespace: options.namespace)
     runtime = ContainerRuntime(
@@ -50,15 +52,24 @@ final class Server {
   /// How long listening may wait for the first word of containerd.
   private static let patience = Duration.milliseconds(60)
 
-  func start(signals descriptor: consuming Descriptor) async throws {
+  func start(signals descriptor: consuming Descriptor, inherited: InheritedSocket?) async throws {
     signals = try SignalReader(descriptor) { [weak self] number in self?.stop("signal \(number)") }
     runtime.follow()
     // Who connects at once should be greeted with what is so a few milliseconds later.
     await runtime.waitForFirstAttempt(atMost: Server.patience)
     if isStopping { return }
-    if options.stdio { return serveStandardIO() }
-    listener = try Listener(options: options, log: log) { [weak self] in self?.accepted($0) }
-    log.info("listening", metadata: ["socket": "\(options.listen)"])
+    if options.stdio { serveStandardIO() } else { try listen(inherited) }
+    service.ready()
+  }
+
+  private func listen(_ inherited: InheritedSocket?) throws {
+    listener = try Listener(options: options, inherited: inherited, log: log) { [weak self] in
+      self?.accepted($0)
+    }
+    log.info("listening", metadata: ["socket": "\(inherited == nil ? options.listen : "inherited")"])
+    if let unused = inherited?.unused, !unused.isEmpty {
+      log.warning("handed over, but of no use", metadata: ["sockets": "\(unused)"])
+    }
   }
 
   private func serveStandardIO() {
@@ -117,6 +128,7 @@ final class Server {
     if isStopping { return }
     isStopping = true
     log.info("stopping", metadata: ["reason": "\(reason)"])
+    service.stopping(commandsInFlight: commandsInFlight)
     listener?.close()
     broadcast(EventEncoder.record("worker.draining", in: journal))
     Task { @Loop in
@@ -201,6 +213,7 @@ final class Server {
 extension Server: RuntimeObserver {
   func runtime(_ event: LifecycleEvent) {
     broadcast(EventEncoder.record(event, in: journal))
+    service.tell(of: event)
   }
 
   func stdinBroke(_ process: ContainerProcess) {

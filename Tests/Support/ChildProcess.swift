@@ -11,7 +11,7 @@ package enum ExitStatus: Sendable, Hashable {
   }
 }
 
-/// A child process in a process group of its own, with default signals and 0, 1, 2 as given.
+/// A child process in a process group of its own, with default signals and 0, 1, 2 and those from 3 on as given.
 ///
 /// Foundation's `Process` hands on that SIGPIPE is ignored here, which would hide exactly what the worker has to
 /// get right itself, and needs a run loop.
@@ -26,7 +26,7 @@ package final class ChildProcess: Sendable {
 
   package init(
     _ path: String, _ arguments: [String], environment: [String: String] = [:], input: Descriptor? = nil,
-    output: Descriptor? = nil, error: Descriptor? = nil
+    output: Descriptor? = nil, error: Descriptor? = nil, more: [Descriptor] = []
   ) throws {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -37,6 +37,13 @@ package final class ChildProcess: Sendable {
       } else {
         posix_spawn_file_actions_addopen(&actions, target, "/dev/null", target == 0 ? O_RDONLY : O_WRONLY, 0)
       }
+    }
+
+    // Out of the way first: one of them may have the number that another one is to get.
+    let copies = more.map { Descriptor(fcntl($0.rawValue, F_DUPFD_CLOEXEC, 100)) }
+    defer { for copy in copies { copy.close() } }
+    for (target, source) in zip(Int32(3)..., copies) {
+      posix_spawn_file_actions_adddup2(&actions, source.rawValue, target)
     }
 
     var attributes = posix_spawnattr_t()

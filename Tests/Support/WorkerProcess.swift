@@ -9,7 +9,7 @@ package final class WorkerProcess: Sendable {
   package let namespace: String
   private let logPath: String
 
-  private init(
+  init(
     process: ChildProcess, socket: String, stateDirectory: String, namespace: String, logPath: String
   ) {
     self.process = process
@@ -34,10 +34,7 @@ package final class WorkerProcess: Sendable {
     let log = Descriptor(open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
     let process = try ChildProcess(
       try binary(),
-      [
-        "--listen", socket, "--containerd-address", containerd, "--state-dir", state, "--namespace",
-        namespace,
-      ]
+      arguments(containerd: containerd, socket: socket, stateDirectory: state, namespace: namespace)
         + options,
       environment: ["SWIFT_BACKTRACE": "enable=no"], error: log)
     let worker = WorkerProcess(
@@ -48,6 +45,16 @@ package final class WorkerProcess: Sendable {
       throw TestFailure("\(error); log:\n\(worker.log)")
     }
     return worker
+  }
+
+  /// The options that every test gives.
+  static func arguments(
+    containerd: String, socket: String, stateDirectory: String, namespace: String
+  ) -> [String] {
+    [
+      "--listen", socket, "--containerd-address", containerd, "--state-dir", stateDirectory, "--namespace",
+      namespace,
+    ]
   }
 
   package var log: String { (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? "" }

@@ -42,6 +42,9 @@ int clinux_unix_listen(const char *path, unsigned mode, int backlog);
 int clinux_unix_connect(const char *path);
 int clinux_accept(int fd);
 
+// One datagram to a socket at a path, or with an abstract name after @; without waiting.
+ssize_t clinux_notify(const char *address, const void *bytes, size_t count);
+
 typedef struct {
   int32_t pid;
   uint32_t uid;
