@@ -38,19 +38,15 @@ package enum ServerLine {
 
   package static func error(_ error: ProtocolError, _ reply: Reply, into bytes: inout [UInt8]) {
     write(into: &bytes) { writer in
-      writer.object("error") { writer in
-        writer.field("code", error.code.rawValue)
-        writer.field("message", error.message)
-        writer.field("retry", error.code.retry.rawValue)
-        writer.field("retry_after_ms", optional: error.retryAfterMilliseconds)
-        writer.field("argument", optional: error.argument)
-        writer.field("position", optional: error.position)
-        writer.field("container", optional: error.container)
-        writer.field("process", optional: error.process)
-        writer.field("effect", optional: error.effect?.rawValue)
-        writer.field("stage", optional: error.stage)
-        writer.field("exit_code", optional: error.exitCode)
-      }
+      writer.object("error") { error.write(&$0) }
+      envelope(reply, &writer)
+    }
+  }
+
+  /// One that was given before.
+  package static func error(_ error: JSONValue, _ reply: Reply, into bytes: inout [UInt8]) {
+    write(into: &bytes) { writer in
+      writer.field("error", error)
       envelope(reply, &writer)
     }
   }
@@ -68,5 +64,28 @@ package enum ServerLine {
         $0.field("seq", lastSequence)
       }
     }
+  }
+}
+
+extension ProtocolError {
+  fileprivate func write(_ writer: inout JSONWriter) {
+    writer.field("code", code.rawValue)
+    writer.field("message", message)
+    writer.field("retry", code.retry.rawValue)
+    writer.field("retry_after_ms", optional: retryAfterMilliseconds)
+    writer.field("argument", optional: argument)
+    writer.field("position", optional: position)
+    writer.field("container", optional: container)
+    writer.field("process", optional: process)
+    writer.field("effect", optional: effect?.rawValue)
+    writer.field("stage", optional: stage)
+    writer.field("exit_code", optional: exitCode)
+  }
+
+  /// As JSON, to be given again.
+  package var encoded: [UInt8] {
+    var writer = JSONWriter()
+    writer.object { write(&$0) }
+    return writer.bytes
   }
 }

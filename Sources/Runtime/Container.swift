@@ -19,6 +19,8 @@ package final class Container {
   var pendingSize: WindowSize?
   /// containerd has told of a kill for lack of memory since the task began.
   var outOfMemory = false
+  /// A worker was killed while it started the task: containerd may still be at it.
+  var hadCutStart = false
   /// Such kills that have been put down to a process.
   var knownKills: UInt64 = 0
   /// Execs that are deleted in containerd and kept for whoever asks, the oldest first.

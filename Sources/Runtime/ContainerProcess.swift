@@ -30,6 +30,8 @@ package final class ContainerProcess {
   private var ending: ExitStatus?
   /// An earlier worker started it, and what became of it is not known yet.
   var isUnsettled = false
+  /// The earlier worker had told that it was added.
+  private(set) var wasAdded = false
   /// The command that started it.
   package let origin: Origin
   let output: OutputOptions
@@ -75,6 +77,7 @@ package final class ContainerProcess {
     fifosAreKnown = true
     isUnsettled = true
     pid = record.pid
+    wasAdded = record.phase >= ProcessLife.Phase.added.rawValue
     life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
     // What is not there any more is lost; the process itself is none the less.
     stdout = fifos.stdout.isEmpty ? nil : try? makeReader(fifos.stdout, resuming: true)

@@ -1,7 +1,17 @@
 internal import ContainerdAPI
 internal import FIFOIO
 package import Journal
+internal import Glibc
 internal import Logging
+
+/// What became of a start.
+package enum Fate: Sendable, Equatable {
+  case started(pid: UInt32)
+  /// It has not run.
+  case withdrawn
+  /// containerd may have started it, and knows it no more.
+  case unknown
+}
 
 /// Processes that an earlier worker on the same state directory has written down.
 extension ContainerRuntime {
@@ -66,11 +76,15 @@ extension ContainerRuntime {
     if !process.isUnsettled { return }
     process.isUnsettled = false
     if found.status == .created, process.life.phase < .started {
-      // Its start was cut short: it has not run, and nobody waits for it.
+      // Its start was cut short, and nobody waits for it.
+      let mayHaveRun = process.wasAdded && !isBeforeItsStart(process, found)
       _ = await removeFailed(process)
-      return withdraw(process, in: container)
+      withdraw(process, in: container)
+      if mayHaveRun { note(.unknown, of: process) }
+      return
     }
     process.resumed(pid: found.pid)
+    note(.started(pid: process.pid), of: process)
     if process.exec == nil { container.isPaused = found.status == .paused }
     if found.status == .stopped { stopped(process, found) }
     if found.status == .stopped { process.expectEnds() }
@@ -82,7 +96,13 @@ extension ContainerRuntime {
   private func lose(_ process: ContainerProcess, in container: Container) async {
     if !process.isUnsettled { return }
     process.isUnsettled = false
-    if process.life.phase < .started { return withdraw(process, in: container) }
+    if process.life.phase < .started {
+      withdraw(process, in: container)
+      // containerd was asked to start it once it was added.
+      if process.wasAdded { note(.unknown, of: process) }
+      return
+    }
+    note(.started(pid: process.pid), of: process)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
     if process.exec != nil {
@@ -97,16 +117,29 @@ extension ContainerRuntime {
     }
   }
 
-  /// It has not run.
+  /// runc's own process still waits in the container's place for the word to become it. Of an exec, which has no such
+  /// place, nobody can tell: a call to start it that is cut short may leave it running unseen.
+  private func isBeforeItsStart(_ process: ContainerProcess, _ found: CDProcess) -> Bool {
+    guard process.exec == nil, let line = CommandLine.ofProcess(found.pid) else { return false }
+    return line.count == 2 && line[1] == "init"
+  }
+
+  /// It goes, whether it has run or not.
   private func withdraw(_ process: ContainerProcess, in container: Container) {
-    let told = process.life.phase >= .added
+    let told = process.wasAdded
     process.release()
+    container.hadCutStart = true
+    note(.withdrawn, of: process)
     if let exec = process.exec {
       container.execs[exec] = nil
     } else {
       container.task = nil
       if told { tell(.taskDeleted(container.id, nil)) }
     }
+  }
+
+  private func note(_ fate: Fate, of process: ContainerProcess) {
+    if !process.origin.key.isEmpty { fates[process.origin.key] = fate }
   }
 
   /// The connection that it was to end with has gone with the worker.
@@ -125,5 +158,18 @@ extension ContainerRuntime {
           metadata: ["container": "\(container.id)", "error": "\(error.message)"])
       }
     }
+  }
+}
+
+extension CommandLine {
+  /// The arguments of a process; nil where there is none.
+  fileprivate static func ofProcess(_ pid: UInt32) -> [String]? {
+    let file = open("/proc/\(pid)/cmdline", O_RDONLY | O_CLOEXEC)
+    if file < 0 { return nil }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = read(file, &bytes, bytes.count)
+    return count <= 0
+      ? nil : bytes.prefix(count).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
   }
 }

@@ -40,9 +40,10 @@ extension ContainerRuntime {
     attach(process)
     await writeDown(process)
     do throws(RuntimeError) {
-      let created = try await createTask(process, in: container, options.checkpoint)
+      let created = try await createTaskAfterCutOne(process, in: container, options.checkpoint)
       process.setPID(created.pid)
       process.added()
+      await journal?.flush()
       // A restored process's shim opens its ends in Start.
       if options.checkpoint == nil { process.shimIsReady() }
       try await startProcess(process, stage: .start)
@@ -64,6 +65,28 @@ extension ContainerRuntime {
     if access(path + "/inventory.img", R_OK) != 0 {
       throw RuntimeError(.notFound, "no checkpoint in \(path)")
     }
+  }
+
+  /// Of a worker that was killed containerd may still have a Create under way, or its task: the id is taken until that is
+  /// cleared away.
+  private func createTaskAfterCutOne(
+    _ process: ContainerProcess, in container: Container, _ checkpoint: String?
+  ) async throws(RuntimeError) -> CDCreateTaskResponse {
+    var pause = Duration.milliseconds(10)
+    while container.hadCutStart {
+      do throws(RuntimeError) {
+        let created = try await createTask(process, in: container, checkpoint)
+        container.hadCutStart = false
+        return created
+      } catch {
+        let isTaken = error.kind == .alreadyExists || error.message.contains("file exists")
+        guard isTaken, pause < .seconds(4), !Task.isCancelled else { throw error }
+      }
+      if try await get(container.id, exec: nil)?.status == .created { _ = await removeFailed(process) }
+      await Loop.sleep(pause)
+      pause *= 2
+    }
+    return try await createTask(process, in: container, checkpoint)
   }
 
   private func createTask(
@@ -117,6 +140,7 @@ extension ContainerRuntime {
     do throws(RuntimeError) {
       try await addExec(process, spec: spec)
       process.added()
+      await journal?.flush()
       try await startProcess(process, stage: .exec)
     } catch {
       throw await undoStart(of: process, in: container, after: error)

@@ -44,7 +44,11 @@ package final class ContainerRuntime {
   var subscription: Task<Void, Never>?
   let firstAttempt = Waiter()
 
-  static let bundleLabel = "containerd-worker/bundle"
+  package nonisolated static let bundleLabel = "containerd-worker/bundle"
+  /// The idempotency key of the command that created a container.
+  package nonisolated static let keyLabel = "containerd-worker/key"
+  /// What became of starts that an earlier worker was cut short in or after, by the key of their command.
+  package internal(set) var fates: [String: Fate] = [:]
 
   /// - Parameters:
   ///   - stateDirectory: exists, and belongs to this worker alone.

@@ -162,7 +162,37 @@ final class Connection: ReadinessHandler {
     let ticket = Ticket(request, line: line, command: command, connection: self)
     inflight[ObjectIdentifier(ticket)] = ticket
     if command.route != .outOfBand { queued += 1 }
-    server.queue.admit(ticket) { context async throws(ProtocolError) in try await command.run(context) }
+    admit(ticket)
+  }
+
+  private func admit(_ ticket: Ticket) {
+    let command = ticket.command
+    guard let key = ticket.request.key, command.takesKey else {
+      return server.queue.admit(ticket) { context async throws(ProtocolError) in
+        try await command.run(context)
+      }
+    }
+    if command.handsOver {
+      return ticket.refuse(
+        ProtocolError(.invalidArgument, "what hands over descriptors takes no key", argument: "key"))
+    }
+    let journal = server.journal
+    switch server.keys.admit(ticket, key: key, containerd: "") {
+    case .answered: return
+    case .refused(let error): return ticket.refuse(error)
+    case .run:
+      ticket.keys = server.keys
+      server.queue.admit(ticket) { context async throws(ProtocolError) in
+        // Another worker must know that it was begun.
+        await journal.flush()
+        return try await command.run(context)
+      }
+    case .resolve(let past):
+      ticket.keys = server.keys
+      server.queue.admit(ticket) { context async throws(ProtocolError) in
+        try await command.settle(past, context)
+      }
+    }
   }
 
   private func refuse(_ error: ProtocolError, id: Request.ID? = nil, line: Int) {

@@ -1,4 +1,5 @@
 internal import FIFOIO
+internal import Journal
 internal import Protocol
 
 /// A command with its handler: every command of Protocol is extended to this in Handlers.
@@ -8,11 +9,24 @@ protocol HandledCommand: Command {
   var changes: Bool { get }
   /// The process that it starts, if any.
   var starts: (container: String, process: ProcessName)? { get }
+  /// False where a key means nothing: what only looks, and what is a matter of its connection.
+  var takesKey: Bool { get }
+  /// Descriptors go with the reply, which can be given once only.
+  var handsOver: Bool { get }
+  /// What became of one that was cut short.
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution
   @Loop
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue
 }
 
 extension HandledCommand {
   var changes: Bool { true }
+  var takesKey: Bool { changes }
+  var handsOver: Bool { false }
+
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    .unknown
+  }
   var starts: (container: String, process: ProcessName)? { nil }
 }

@@ -12,6 +12,7 @@ final class Server {
   let options: Serve
   let runtime: ContainerRuntime
   let queue = CommandQueue()
+  let keys: IdempotencyKeys
   let journal: Journal
   let log: Logger
   private let service: ServiceManager
@@ -33,6 +34,7 @@ final class Server {
     self.options = options
     self.journal = journal
     self.service = service
+    keys = IdempotencyKeys(journal)
     self.log = log
     containerd = try Containerd(address: options.containerdAddress, namespace: options.namespace)
     runtime = ContainerRuntime(

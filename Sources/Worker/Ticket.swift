@@ -1,4 +1,5 @@
 internal import FIFOIO
+internal import Journal
 internal import Protocol
 internal import Runtime
 
@@ -23,6 +24,8 @@ final class Ticket {
   private var afterReply: [@Loop () -> Void] = []
   /// Descriptors that go with the result.
   var descriptors: [SharedDescriptor] = []
+  /// Where its outcome is remembered, if it has a key.
+  var keys: IdempotencyKeys?
   /// The start that this command waits for.
   var gate: Gate?
 
@@ -84,10 +87,33 @@ final class Ticket {
   }
 
   private func reply(_ result: JSONValue) {
+    // Also where its deadline has been answered for it.
+    if let key = request.key { keys?.succeeded(key, result) }
     guard state != .replied else { return settle() }
-    connection.send(descriptors) { ServerLine.result(result, stamp, into: &$0) }
+    connection.send(descriptors, onceWritten: position) { ServerLine.result(result, stamp, into: &$0) }
     descriptors = []
     settle()
+  }
+
+  /// What is remembered of a key is written before it is told.
+  private var position: UInt64 { keys == nil ? 0 : connection.server.journal.appended }
+
+  /// Gives it the reply of another command of its key.
+  func answer(_ reply: StoredKey.Reply) {
+    if state != .replied {
+      connection.send(onceWritten: connection.server.journal.appended) {
+        switch reply {
+        case .result(let json): ServerLine.result(json.value, stamp, into: &$0)
+        case .error(let json): ServerLine.error(json.value, stamp, into: &$0)
+        }
+      }
+    }
+    settle()
+  }
+
+  /// Ends it before it has run.
+  func refuse(_ error: ProtocolError) {
+    finish(error)
   }
 
   private func fail(_ error: ProtocolError) {
@@ -100,7 +126,10 @@ final class Ticket {
   }
 
   private func finish(_ error: ProtocolError) {
-    if state != .replied { connection.send { ServerLine.error(error, stamp, into: &$0) } }
+    if let key = request.key { keys?.failed(key, error) }
+    if state != .replied {
+      connection.send(onceWritten: position) { ServerLine.error(error, stamp, into: &$0) }
+    }
     settle()
   }
 
@@ -128,5 +157,12 @@ final class Ticket {
     case .shuttingDown: "the worker stops"
     default: "cancelled"
     }
+  }
+}
+
+extension [UInt8] {
+  /// JSON that was encoded here.
+  fileprivate var value: JSONValue {
+    withUnsafeBytes { (try? JSONParser.parse($0)) ?? .null }
   }
 }

@@ -14,7 +14,7 @@ extension ContainerCreate: HandledCommand {
         if error.kind != .notFound { throw ProtocolError(error, container: container) }
       }
     }
-    let created = try await description.create(container, on: server)
+    let created = try await description.create(container, context)
     return ["container": .string(container), "bundle": .string(created.bundle)]
   }
 }
@@ -22,12 +22,15 @@ extension ContainerCreate: HandledCommand {
 extension ContainerDescription {
   /// Creates the container that this describes.
   @Loop
-  func create(_ id: String, on server: Server) async throws(ProtocolError) -> Container {
+  func create(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Container {
+    let server = context.server
     let spec: JSONValue =
       switch source {
       case .spec(let members): .object(members)
       case .short(let short): SpecBuilder.spec(short, container: id, namespace: server.options.namespace)
       }
+    var labels = labels
+    labels[ContainerRuntime.keyLabel] = context.ticket.request.key
     let new = NewContainer(
       id: id, spec: spec.encoded, labels: labels, shim: try shim(byDefault: server.options.runtime))
     return try await translating(container: id) { () async throws(RuntimeError) in

@@ -47,6 +47,7 @@ extension StdioArguments {
 
 extension ProcessExec: HandledCommand {
   var route: Route { .container(container) }
+  var handsOver: Bool { stdio.attach.map { $0.mode != .json } ?? false }
   var starts: (container: String, process: ProcessName)? { (container, .exec(process)) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {

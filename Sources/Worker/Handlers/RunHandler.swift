@@ -12,7 +12,7 @@ extension Run: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let id = container ?? Run.makeID()
     let server = context.server
-    let created = try await description.create(id, on: server)
+    let created = try await description.create(id, context)
     let outcome: Outcome
     do throws(ProtocolError) {
       outcome = try await runTask(id, context)

@@ -64,7 +64,7 @@ extension WorkerStatus: HandledCommand {
       "journal": [
         "written": .int(Int(server.journal.written)),
         "waiting": .int(Int(server.journal.appended - server.journal.written)),
-        "failure": server.journal.failure.map(JSONValue.string) ?? .null,
+        "keys": .int(server.keys.count), "failure": server.journal.failure.map(JSONValue.string) ?? .null,
       ],
       "bytes": ["waiting": .int(server.bytesWaiting)],
       "containers": .int(runtime.containers.count),
@@ -88,6 +88,7 @@ extension JSONValue {
 
 extension Cancel: HandledCommand {
   var route: Route { .outOfBand }
+  var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     ["cancelled": .bool(context.connection.ticket(target)?.stop(.cancelled) ?? false)]

@@ -91,6 +91,7 @@ private func findStdin(_ container: String, _ name: ProcessName, _ context: Comm
 
 extension StdioAttach: HandledCommand {
   var route: Route { .stdio(container, process) }
+  var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let process = try await find(container, process, context)
@@ -105,6 +106,7 @@ extension StdioAttach: HandledCommand {
 
 extension StdioDetach: HandledCommand {
   var route: Route { .stdio(container, process) }
+  var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let process = try await find(container, process, context)
@@ -121,6 +123,7 @@ extension StdioDetach: HandledCommand {
 
 extension StdioCredit: HandledCommand {
   var route: Route { .outOfBand }
+  var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     // Not loaded where it is not at hand: what this connection is attached to is.

@@ -1,0 +1,164 @@
+internal import DequeModule
+internal import FIFOIO
+internal import Journal
+internal import Protocol
+
+/// Commands that clients have named, so that each runs once however often it is sent: what comes while it runs waits for
+/// the same reply, what comes later gets that, also from the next worker.
+@Loop
+final class IdempotencyKeys {
+  /// What is to be done with a command.
+  enum Admission {
+    case run
+    /// It runs or ran already: its reply comes, or has been given.
+    case answered
+    /// An earlier one of this key was cut short: find out first.
+    case resolve(StoredKey)
+    case refused(ProtocolError)
+  }
+
+  private enum State {
+    case running([Ticket])
+    case done(StoredKey.Reply)
+    /// It was cut short, and nobody knows where.
+    case uncertain
+  }
+
+  private struct Entry {
+    var stored: StoredKey
+    var state: State
+    /// It began as one that was cut short.
+    var wasUncertain = false
+  }
+
+  private let journal: Journal
+  private var entries: [String: Entry] = [:]
+  /// In the order in which they came.
+  private var order = Deque<(key: String, time: Int64)>()
+
+  private static let limit = 65_536
+  /// How long a key is remembered at least, and at most.
+  private static let promised: Int64 = 600_000_000_000
+  private static let kept: Int64 = 3_600_000_000_000
+
+  init(_ journal: Journal) {
+    self.journal = journal
+    for stored in journal.keys.sorted(by: { $0.time < $1.time }) {
+      entries[stored.key] = Entry(stored: stored, state: stored.reply.map(State.done) ?? .uncertain)
+      order.append((stored.key, stored.time))
+    }
+    journal.keys = []
+  }
+
+  var count: Int { entries.count }
+
+  func admit(_ ticket: Ticket, key: String, containerd: String) -> Admission {
+    let fingerprint = ticket.request.fingerprint
+    guard let entry = entries[key] else { return add(ticket, key, fingerprint, containerd) }
+    if entry.stored.fingerprint != fingerprint {
+      return .refused(ProtocolError(.keyConflict, "this key came with another command"))
+    }
+    switch entry.state {
+    case .running(let joined):
+      entries[key]?.state = .running(joined + [ticket])
+      return .answered
+    case .done(let reply):
+      ticket.answer(reply)
+      return .answered
+    case .uncertain:
+      entries[key]?.state = .running([])
+      entries[key]?.wasUncertain = true
+      return .resolve(entry.stored)
+    }
+  }
+
+  private func add(_ ticket: Ticket, _ key: String, _ fingerprint: [UInt8], _ containerd: String) -> Admission
+  {
+    let now = Time.nanoseconds
+    forget(before: now - IdempotencyKeys.kept)
+    if entries.count >= IdempotencyKeys.limit { forget(before: now - IdempotencyKeys.promised) }
+    if entries.count >= IdempotencyKeys.limit {
+      return .refused(ProtocolError(.limitReached, "\(entries.count) keys are remembered"))
+    }
+    let stored = StoredKey(key: key, fingerprint: fingerprint, time: now, containerd: containerd)
+    entries[key] = Entry(stored: stored, state: .running([]))
+    order.append((key, now))
+    journal.append(.key(stored))
+    return .run
+  }
+
+  private func forget(before time: Int64) {
+    while let oldest = order.first, oldest.time < time {
+      order.removeFirst()
+      // It may have been forgotten and come again.
+      guard let entry = entries[oldest.key], entry.stored.time == oldest.time else { continue }
+      if case .running = entry.state { continue }
+      remove(oldest.key)
+    }
+  }
+
+  private func remove(_ key: String) {
+    entries[key] = nil
+    journal.append(.forgetKey(key))
+  }
+
+  // MARK: - Outcomes
+
+  func succeeded(_ key: String, _ result: JSONValue) {
+    settle(key, .result(result.encoded))
+  }
+
+  func failed(_ key: String, _ error: ProtocolError) {
+    guard let entry = entries[key] else { return }
+    let reply = StoredKey.Reply.error(error.encoded)
+    if error.isWithoutEffect {
+      // Whoever sends it again means it.
+      answer(entry, reply)
+      if entry.wasUncertain { entries[key]?.state = .uncertain } else { remove(key) }
+    } else if error.isOpen {
+      answer(entry, reply)
+      entries[key]?.state = .uncertain
+    } else {
+      settle(key, reply)
+    }
+  }
+
+  private func settle(_ key: String, _ reply: StoredKey.Reply) {
+    guard var entry = entries[key] else { return }
+    answer(entry, reply)
+    entry.stored.reply = reply
+    entry.state = .done(reply)
+    entries[key] = entry
+    journal.append(.key(entry.stored))
+  }
+
+  private func answer(_ entry: Entry, _ reply: StoredKey.Reply) {
+    guard case .running(let joined) = entry.state else { return }
+    for ticket in joined { ticket.answer(reply) }
+  }
+}
+
+extension ProtocolError {
+  /// It was refused or stopped before anything was done.
+  fileprivate var isWithoutEffect: Bool {
+    effect == Effect.none || [.busy, .shuttingDown, .limitReached].contains(code)
+  }
+
+  /// It may have been done.
+  fileprivate var isOpen: Bool {
+    effect == .unknown || [.unavailable, .internalError, .cancelled, .deadlineExceeded].contains(code)
+  }
+}
+
+extension Request {
+  /// Differs for commands that do: two sums of 64 bits (FNV-1a with two bases) over the name and the arguments.
+  fileprivate var fingerprint: [UInt8] {
+    let bytes = Array(command.utf8) + [0] + JSONValue.object(arguments).encoded
+    var (a, b): (UInt64, UInt64) = (0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142)
+    for byte in bytes {
+      a = (a ^ UInt64(byte)) &* 0x100_0000_01b3
+      b = (b ^ UInt64(byte)) &* 0x100_0000_01b3 ^ (b >> 29)
+    }
+    return withUnsafeBytes(of: (a, b, UInt64(bytes.count))) { Array($0) }
+  }
+}

@@ -1,0 +1,203 @@
+internal import FIFOIO
+internal import Journal
+internal import Protocol
+internal import Runtime
+
+/// What became of a command that was cut short by its worker's death or by a loss of containerd.
+enum Resolution: Sendable {
+  case done(JSONValue)
+  /// It may run now.
+  case notDone
+  case unknown
+}
+
+extension HandledCommand {
+  /// Runs a command of a key of which an earlier one was cut short, if that had no effect.
+  @Loop
+  func settle(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    switch try await resolve(past, context) {
+    case .done(let result): return result
+    case .notDone: return try await run(context)
+    case .unknown:
+      throw ProtocolError(
+        .cancelled, "an earlier worker was cut short in it, and what it did cannot be told", effect: .unknown)
+    }
+  }
+}
+
+// MARK: - What containerd and the journal tell
+
+extension ContainerCreate {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    guard let found = try await lookUp(container, context) else { return .notDone }
+    // One of somebody else's is for the command itself to deal with.
+    guard found.labels[ContainerRuntime.keyLabel] == past.key else { return .notDone }
+    let bundle = found.labels[ContainerRuntime.bundleLabel] ?? ""
+    return .done(["container": .string(container), "bundle": .string(bundle)])
+  }
+}
+
+extension ContainerDelete {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    try await lookUp(container, context) == nil ? .done(["container": .string(container)]) : .notDone
+  }
+}
+
+extension TaskStart {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    try await resolveStart(past, container, .initial, context)
+  }
+}
+
+extension ProcessExec {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    try await resolveStart(past, container, .exec(process), context)
+  }
+}
+
+extension Run {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    guard let id = container else { return .unknown }
+    guard let found = try await lookUp(id, context) else {
+      // Whatever ran has been cleared away, as it ends with its connection.
+      return context.server.runtime.fates[past.key] == nil ? .notDone : .unknown
+    }
+    guard found.labels[ContainerRuntime.keyLabel] == past.key else { return .notDone }
+    guard case .done = try await resolveStart(past, id, .initial, context) else {
+      try await translating(container: id) { () async throws(RuntimeError) in
+        try await context.server.runtime.delete(id, force: true)
+      }
+      return context.server.runtime.fates[past.key] == .unknown ? .unknown : .notDone
+    }
+    return .unknown
+  }
+}
+
+extension TaskDelete {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    let container = try await find(container, context)
+    return container?.task == nil ? .done(unknownExit) : .notDone
+  }
+}
+
+extension ProcessDelete {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    let container = try await find(container, context)
+    return container?.process(process.exec) == nil ? .done(unknownExit) : .notDone
+  }
+}
+
+extension TaskPause {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    try await find(container, context)?.isPaused == true ? .done([:]) : .notDone
+  }
+}
+
+extension TaskResume {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    try await find(container, context)?.isPaused == false ? .done([:]) : .notDone
+  }
+}
+
+extension ProcessKill {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    let process = try await find(container, context)?.process(self.process.exec)
+    // A second signal may do what one did not.
+    return process?.isRunning == true ? .unknown : .done([:])
+  }
+}
+
+// These do the same when they are done twice.
+extension TaskUpdate {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    .notDone
+  }
+}
+
+extension ProcessResize {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    .notDone
+  }
+}
+
+extension StdioClose {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    .notDone
+  }
+}
+
+extension EventsAck {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    .notDone
+  }
+}
+
+extension StdioWrite {
+  @Loop
+  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
+    // At its place it is not doubled.
+    offset == nil ? .unknown : .notDone
+  }
+}
+
+// MARK: -
+
+/// An exit that somebody else was told.
+private let unknownExit: JSONValue = ["exit_code": .null, "exited_at": .null, "oom": .bool(false)]
+
+@Loop
+private func lookUp(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> ContainerSummary?
+{
+  do throws(RuntimeError) {
+    return try await context.server.runtime.metadata(id)
+  } catch {
+    if error.kind == .notFound { return nil }
+    throw ProtocolError(error, container: id)
+  }
+}
+
+@Loop
+private func find(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Container? {
+  do throws(RuntimeError) {
+    return try await context.server.runtime.load(id)
+  } catch {
+    if error.kind == .notFound { return nil }
+    throw ProtocolError(error, container: id)
+  }
+}
+
+/// A start is written down before containerd is asked for anything: without a trace there was none.
+@Loop
+private func resolveStart(
+  _ past: StoredKey, _ id: String, _ name: ProcessName, _ context: CommandContext
+) async throws(ProtocolError) -> Resolution {
+  let container = try await find(id, context)
+  if let process = container?.process(name.exec), process.origin.key == past.key,
+    process.life.phase >= .started
+  {
+    return .done(started(process.pid, id, name))
+  }
+  switch context.server.runtime.fates[past.key] {
+  case .started(let pid): return .done(started(pid, id, name))
+  case .unknown: return .unknown
+  case .withdrawn, nil: return .notDone
+  }
+}
+
+private func started(_ pid: UInt32, _ id: String, _ name: ProcessName) -> JSONValue {
+  ["container": .string(id), "process": .string(name.description), "pid": .int(Int64(pid))]
+}

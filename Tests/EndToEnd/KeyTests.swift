@@ -1,0 +1,115 @@
+import Foundation
+import Testing
+import TestSupport
+
+/// Commands with an idempotency key.
+@Suite(.serialized)
+struct KeyTests {
+  private func creation(_ bed: TestBed, _ id: String, _ args: [String]) -> JSON {
+    ["container": JSON(id), "rootfs": JSON(bed.rootfs), "args": JSON(args)]
+  }
+
+  @Test func aRepeatedCommandGetsTheStoredReply() async throws {
+    let bed = try await TestBed.start()
+    let client = bed.client
+    let create = creation(bed, "c1", ["sh", "-c", "exit 4"])
+    let first = try await client.call("container.create", create, extra: ["key": "k1"])
+    #expect(try await client.call("container.create", create, extra: ["key": "k1"]) == first)
+    // From another connection too, and errors as they were.
+    let other = try bed.worker.connect()
+    #expect(try await other.call("container.create", create, extra: ["key": "k1"]) == first)
+    let error = try await client.error("task.delete", ["container": "c1"], extra: ["key": "k2"])
+    try await client.call("task.start", ["container": "c1"])
+    #expect(try await other.error("task.delete", ["container": "c1"], extra: ["key": "k2"]) == error)
+    #expect(
+      try await client.error("container.delete", ["container": "c1"], extra: ["key": "k1"])["code"]
+        == "key_conflict")
+    try await client.call("container.delete", ["container": "c1", "force": true], extra: ["key": "k3"])
+    try await client.call("container.create", create)
+    try await client.call("container.delete", ["container": "c1", "force": true], extra: ["key": "k3"])
+    // That one was done already.
+    try await client.call("container.inspect", ["container": "c1"])
+    try await bed.remove("c1")
+    other.close()
+    try await bed.finish()
+  }
+
+  @Test func whatComesMeanwhileJoins() async throws {
+    let bed = try await TestBed.start()
+    let other = try bed.worker.connect()
+    let run = creation(bed, "c1", ["sh", "-c", "sleep 0.3; echo once"])
+    let (one, two) = (
+      bed.client.post("run", run, extra: ["key": "k"]), other.post("run", run, extra: ["key": "k"])
+    )
+    let result = try await bed.client.result(of: one)
+    #expect(try await other.result(of: two) == result)
+    #expect(result["exit_code"] == 0)
+    #expect(bed.client.history().count { $0["event"].string == "container.created" } == 1)
+    other.close()
+    try await bed.finish()
+  }
+
+  /// What was stopped before it did anything is not remembered.
+  @Test func whatHadNoEffectRunsWhenItComesAgain() async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call("container.create", creation(bed, "c1", ["sleep", "1000"]))
+    // It waits behind the start, which takes longer.
+    bed.client.post("task.start", ["container": "c1"])
+    let deletion: JSON = ["container": "c1", "force": true]
+    let error = try await bed.client.error(
+      "container.delete", deletion, extra: ["key": "k", "deadline_ms": 1])
+    #expect(error["effect"] == "none")
+    try await bed.client.call("container.delete", deletion, extra: ["key": "k"])
+    #expect(try await bed.client.error("container.inspect", ["container": "c1"])["code"] == "not_found")
+    try await bed.finish()
+  }
+
+  /// Killed at any moment of a start, the next worker knows whether it was done, and the process runs once.
+  @Test func aStartRunsOnceWhateverHappens() async throws {
+    let bed = try await TestBed.start()
+    let directory = try Sandbox.newDirectory("once")
+    let script = "echo x >> /once/$0; sleep 1000"
+    var (worker, client) = (bed.worker, bed.client)
+    var (done, undone) = (0, 0)
+    for round in stride(from: 0, to: 24, by: 4) {
+      let id = "c\(round)"
+      var create = creation(bed, id, ["sh", "-c", script, id])
+      create = create.merging([
+        "mounts": [
+          ["destination": "/once", "type": "bind", "source": JSON(directory), "options": ["bind", "rw"]]
+        ]
+      ])
+      let (makes, starts): (JSON, JSON) = (["key": JSON("create-\(id)")], ["key": JSON("start-\(id)")])
+      client.post("container.create", create, extra: makes)
+      client.post("task.start", ["container": JSON(id)], extra: starts)
+      // A start takes about 60 ms.
+      try await Task.sleep(for: .milliseconds(round * 4))
+      worker.process.signal(SIGKILL)
+      _ = await worker.process.wait()
+      worker = try await WorkerProcess.start(
+        containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+        namespace: worker.namespace)
+      client = try worker.connect()
+      try await client.call("container.create", create, extra: makes)
+      let before = FileManager.default.fileExists(atPath: "\(directory)/\(id)")
+      let reply = try await client.reply(
+        to: client.post("task.start", ["container": JSON(id)], extra: starts))
+      if reply.has("error") {
+        #expect(reply["error"]["effect"] == "unknown", "\(reply)")
+        try await client.call("container.delete", ["container": JSON(id), "force": true])
+        continue
+      }
+      let status = try await client.call("process.status", ["container": JSON(id)])
+      #expect(status["pid"].int == reply["result"]["pid"].int)
+      #expect(status["status"] == "running")
+      if before { done += 1 } else { undone += 1 }
+      while !FileManager.default.fileExists(atPath: "\(directory)/\(id)") { await Task.yield() }
+      try await client.call("container.delete", ["container": JSON(id), "force": true])
+      #expect(try String(contentsOfFile: "\(directory)/\(id)", encoding: .utf8) == "x\n")
+    }
+    #expect(done > 0 && undone > 0, "\(done) \(undone)")
+    client.close()
+    #expect(try await bed.containerd.remainingShims(of: worker.namespace) == [])
+    #expect(await worker.terminate() == .exited(0))
+  }
+}
