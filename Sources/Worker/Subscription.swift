@@ -22,9 +22,12 @@ extension Connection {
   func replay() {
     Task { @Loop in
       while !isGone, let last = subscription.replayed {
+        let due = server.journal.last > last
         let events = await server.journal.events(after: last, limit: Connection.page)
         // It may have subscribed to something else meanwhile.
         guard !isGone, subscription.replayed == last else { return }
+        // The journal has dropped what comes next: this is no place to go on from.
+        if due, events.first?.sequence != last + 1 { return cutOff(.cursorExpired, lastSequence: last) }
         send(events, after: last)
         await waitUntilTaken()
       }
@@ -40,9 +43,6 @@ extension Connection {
       if subscription.filter.takes(event.name, container: event.container) { send { $0 += event.line } }
     }
     // In the same turn as the last look, so that no event can come between.
-    if next == journal.last { return subscription.replayed = nil }
-    // The journal has dropped what comes next: this is no place to go on from.
-    if next == last { return cutOff(.cursorExpired, lastSequence: last) }
-    subscription.replayed = next
+    subscription.replayed = next == journal.last ? nil : next
   }
 }
