@@ -77,7 +77,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
-    .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/Support", swiftSettings: settings),
+    .target(
+      name: "TestSupport", dependencies: ["CLinux", "FIFOIO"], path: "Tests/Support", swiftSettings: settings),
     .testTarget(name: "ProtocolTests", dependencies: ["Protocol"], swiftSettings: settings),
     .testTarget(
       name: "GRPCTests",
@@ -93,7 +94,8 @@ let package = Package(
     .testTarget(
       name: "RuntimeTests",
       dependencies: [
-        "ContainerdAPI", "FIFOIO", "GRPC", "Runtime", .product(name: "Logging", package: "swift-log"),
+        "ContainerdAPI", "FIFOIO", "GRPC", "Runtime", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: settings),
     // The worker as a program against a real containerd; it depends on Worker so that the program is built.

@@ -1,1 +1,128 @@
+import FIFOIO
+import Foundation
+import Journal
+import Logging
 import Testing
+import TestSupport
+
+/// What is written, what is kept, and what becomes of it when the disk has no more room.
+@Suite(.serialized)
+struct JournalTests {
+  private func open(
+    _ directory: String, bytes: Int = 1 << 20, age: Duration = .seconds(1000)
+  ) async throws -> Journal {
+    EventLoop.start()
+    var log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    log.logLevel = .critical
+    return try await Journal.open(in: directory, limits: JournalLimits(bytes: bytes, age: age), log: log)
+  }
+
+  @Loop
+  private func append(_ count: Int, of size: Int = 100, age: Int64 = 0, to journal: Journal) {
+    for _ in 0..<count {
+      let sequence = journal.nextSequence()
+      let line = Array("\(sequence) ".utf8) + [UInt8](repeating: 0x78, count: size)
+      let time = Int64(Date().timeIntervalSince1970 * 1e9) - age
+      journal.append(
+        .event(StoredEvent(sequence: sequence, time: time, name: "test", container: nil, line: line)))
+    }
+  }
+
+  @Test func everythingIsThereAgain() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    var record = ProcessRecord(container: "c1", exec: "e1")
+    (record.pid, record.phase, record.key, record.orphan) = (7, 3, "k", .dies)
+    record.exit = ProcessRecord.Exit(code: 9, seconds: 1, nanoseconds: 2, outOfMemory: true, source: "event")
+    var key = StoredKey(key: "k", fingerprint: [1, 2], time: 5, containerd: "")
+    let epoch: String
+    do {
+      let journal = try await open(directory)
+      epoch = await journal.epoch
+      await append(10, to: journal)
+      await journal.append(.process(record))
+      await journal.append(.process(ProcessRecord(container: "c2", exec: "")))
+      await journal.append(.forgetProcess(container: "c2", exec: ""))
+      await journal.append(.key(key))
+      key.reply = .result([0x7B, 0x7D])
+      await journal.append(.key(key))
+      await journal.close()
+    }
+    let journal = try await open(directory)
+    #expect(await journal.epoch == epoch)
+    #expect(await (journal.first, journal.last) == (1, 10))
+    #expect(await journal.processes == [record])
+    #expect(await journal.keys == [key])
+    #expect(await journal.events(after: 7, limit: 2).map(\.sequence) == [8, 9])
+    await journal.close()
+  }
+
+  @Test func sizeIsBounded() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let journal = try await open(directory, bytes: 10_000)
+    for _ in 0..<50 {
+      await append(20, to: journal)
+      await journal.flush()
+    }
+    let events = await journal.events(after: 0, limit: 10_000)
+    #expect(events.reduce(0) { $0 + $1.line.count } <= 12_500)
+    #expect(events.count > 50)
+    #expect(await events.first?.sequence == journal.first)
+    #expect(events.last?.sequence == 1000)
+    await journal.close()
+  }
+
+  @Test func ageIsBounded() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let journal = try await open(directory, age: .seconds(100))
+    await append(10, age: 101_000_000_000, to: journal)
+    await append(5, to: journal)
+    await journal.flush()
+    #expect(await journal.events(after: 0, limit: 100).map(\.sequence) == Array(11...15))
+    await journal.close()
+  }
+
+  /// The numbers go on, also when nothing is left of the events.
+  @Test func whatIsAcknowledgedGoes() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let journal = try await open(directory)
+    await append(10, to: journal)
+    await journal.append(.acknowledge(10))
+    await journal.close()
+    let again = try await open(directory)
+    #expect(await again.nextSequence() == 11)
+    await again.close()
+  }
+
+  /// Nothing waits for a disk without room: what is told meanwhile is of another epoch, and so is what comes when there is
+  /// room again.
+  @Test func aFullDiskCostsTheEpochAndNothingElse() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    try #require(mount("tmpfs", directory, "tmpfs", 0, "size=512k") == 0)
+    defer { umount2(directory, Int32(MNT_DETACH)) }
+    let journal = try await open(directory, bytes: 100 << 20)
+    let first = await journal.epoch
+    var written = 0
+    while await journal.failure == nil, written < 100 {
+      await append(10, of: 10_000, to: journal)
+      await journal.flush()
+      written += 1
+    }
+    #expect(await journal.failure != nil)
+    let second = await journal.epoch
+    #expect(first != second)
+    #expect(await journal.written == journal.appended)
+    for file in try FileManager.default.contentsOfDirectory(atPath: directory) {
+      try FileManager.default.removeItem(atPath: directory + "/" + file)
+    }
+    while await journal.failure != nil {
+      await append(1, to: journal)
+      await journal.flush()
+      try await Task.sleep(for: .milliseconds(100))
+    }
+    #expect(await journal.epoch != second)
+    await append(3, to: journal)
+    let last = await journal.last
+    #expect(await journal.events(after: last - 3, limit: 10).map(\.sequence) == Array((last - 2)...last))
+    await journal.close()
+  }
+}

@@ -6,11 +6,12 @@ import SwiftProtobuf
 import Testing
 
 @testable import Runtime
+import TestSupport
 
 /// Events of containerd in any order, doubled, late and of nobody: what is told of them is always right.
 @Suite(.serialized)
 struct EventOrderTests {
-  init() { LoopThread.start() }
+  init() { EventLoop.start() }
 
   @Test func aLifeIsToldInItsOrder() async throws {
     try await withRuntime { runtime, told in
@@ -199,12 +200,6 @@ private final class Told: RuntimeObserver {
     for _ in 0..<10000 where !names.contains(name) { await Task.yield() }
     #expect(names.contains(name), "\(names)")
   }
-}
-
-/// The event loop on a thread of its own.
-private enum LoopThread {
-  static func start() { _ = once }
-  private static let once: Void = Thread.detachNewThread { Loop.run() }
 }
 
 private struct Random: RandomNumberGenerator {
