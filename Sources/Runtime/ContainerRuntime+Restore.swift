@@ -75,10 +75,10 @@ extension ContainerRuntime {
     }
     if !process.isUnsettled { return }
     process.isUnsettled = false
-    if found.status == .created, process.life.phase < .started {
+    if process.life.phase < .started, !hasRun(process, found) {
       // Its start was cut short, and nobody waits for it.
       let mayHaveRun = process.wasAdded && !isBeforeItsStart(process, found)
-      _ = await removeFailed(process)
+      _ = await removeFailed(container.id, exec: process.exec)
       withdraw(process, in: container)
       if mayHaveRun { note(.unknown, of: process) }
       return
@@ -117,10 +117,21 @@ extension ContainerRuntime {
     }
   }
 
+  /// Of one that is stopped the exit may be that of runc's own process, which a start that was cut short takes with it.
+  private func hasRun(_ process: ContainerProcess, _ found: CDProcess) -> Bool {
+    switch found.status {
+    case .created: false
+    case .stopped: process.wasAdded && process.readers.contains { $1.bytesRead > 0 }
+    default: true
+    }
+  }
+
   /// runc's own process still waits in the container's place for the word to become it. Of an exec, which has no such
   /// place, nobody can tell: a call to start it that is cut short may leave it running unseen.
   private func isBeforeItsStart(_ process: ContainerProcess, _ found: CDProcess) -> Bool {
-    guard process.exec == nil, let line = CommandLine.ofProcess(found.pid) else { return false }
+    guard process.exec == nil, found.status == .created, let line = CommandLine.ofProcess(found.pid) else {
+      return false
+    }
     return line.count == 2 && line[1] == "init"
   }
 
@@ -136,10 +147,6 @@ extension ContainerRuntime {
       container.task = nil
       if told { tell(.taskDeleted(container.id, nil)) }
     }
-  }
-
-  private func note(_ fate: Fate, of process: ContainerProcess) {
-    if !process.origin.key.isEmpty { fates[process.origin.key] = fate }
   }
 
   /// The connection that it was to end with has gone with the worker.

@@ -82,7 +82,7 @@ extension ContainerRuntime {
         let isTaken = error.kind == .alreadyExists || error.message.contains("file exists")
         guard isTaken, pause < .seconds(4), !Task.isCancelled else { throw error }
       }
-      if try await get(container.id, exec: nil)?.status == .created { _ = await removeFailed(process) }
+      if let found = try await get(container.id, exec: nil) { try await removeCutStart(found, of: container) }
       await Loop.sleep(pause)
       pause *= 2
     }
@@ -201,55 +201,5 @@ extension ContainerRuntime {
     } catch {
       throw RuntimeError(.io, error.description)
     }
-  }
-
-  // MARK: - Failed starts
-
-  /// Leaves nothing behind: neither in containerd nor here. Runs to its end even when the command was cancelled.
-  private func undoStart(
-    of process: ContainerProcess, in container: Container, after error: RuntimeError
-  ) async -> RuntimeError {
-    // A task of its own does not inherit the command's cancellation.
-    let leftover = await Task { @Loop in await self.removeFailed(process) }.value
-    let told = process.life.phase >= .added
-    process.release()
-    if let exec = process.exec {
-      container.execs[exec] = nil
-    } else {
-      container.task = nil
-      if told { tell(.taskDeleted(container.id, nil)) }
-    }
-    guard let leftover else { return error }
-    return RuntimeError(error.kind, "\(error.message); cleaning up failed: \(leftover.message)")
-  }
-
-  /// What an exec or task that did not start still holds in containerd.
-  func removeFailed(_ process: ContainerProcess) async -> RuntimeError? {
-    do throws(RuntimeError) {
-      if let exec = process.exec {
-        do throws(RuntimeError) {
-          try await deleteProcessRPC(process.container, exec, timeout: .seconds(45))
-        } catch {
-          // It runs after all.
-          guard error.kind == .wrongState else { throw error }
-          try await killRPC(process.container, exec: exec, signal: UInt32(SIGKILL), all: false)
-          try await waitRPC(process.container, exec: exec, timeout: .seconds(30))
-          try await deleteProcessRPC(process.container, exec, timeout: .seconds(45))
-        }
-      } else {
-        do throws(RuntimeError) {
-          _ = try await deleteTaskRPC(process.container, timeout: .seconds(30))
-        } catch {
-          // It runs after all: its start's answer was lost or cancelled.
-          guard error.kind == .wrongState else { throw error }
-          try await killRPC(process.container, exec: nil, signal: UInt32(SIGKILL), all: true)
-          try await waitRPC(process.container, exec: nil, timeout: .seconds(30))
-          _ = try await deleteTaskRPC(process.container, timeout: .seconds(30))
-        }
-      }
-    } catch {
-      return error.kind == .notFound ? nil : error
-    }
-    return nil
   }
 }

@@ -1,0 +1,71 @@
+internal import ContainerdAPI
+internal import FIFOIO
+internal import Glibc
+internal import Logging
+
+/// Starts that failed, or that a worker was cut short in.
+extension ContainerRuntime {
+  /// Leaves nothing behind: neither in containerd nor here. Runs to its end even when the command was cancelled.
+  func undoStart(
+    of process: ContainerProcess, in container: Container, after error: RuntimeError
+  ) async -> RuntimeError {
+    // A task of its own does not inherit the command's cancellation.
+    let leftover = await Task { @Loop in await self.removeFailed(process.container, exec: process.exec) }
+      .value
+    let told = process.life.phase >= .added
+    if leftover != nil || error.kind == .unavailable || error.kind == .deadlineExceeded {
+      // It may be there when containerd comes again.
+      container.hadCutStart = true
+      note(told ? .unknown : .withdrawn, of: process)
+    }
+    process.release()
+    if let exec = process.exec {
+      container.execs[exec] = nil
+    } else {
+      container.task = nil
+      if told { tell(.taskDeleted(container.id, nil)) }
+    }
+    guard let leftover else { return error }
+    return RuntimeError(error.kind, "\(error.message); cleaning up failed: \(leftover.message)")
+  }
+
+  /// What an exec or task that did not start still holds in containerd.
+  func removeFailed(_ id: String, exec: String?) async -> RuntimeError? {
+    do throws(RuntimeError) {
+      if let exec {
+        do throws(RuntimeError) {
+          try await deleteProcessRPC(id, exec, timeout: .seconds(45))
+        } catch {
+          // It runs after all.
+          guard error.kind == .wrongState else { throw error }
+          try await killRPC(id, exec: exec, signal: UInt32(SIGKILL), all: false)
+          try await waitRPC(id, exec: exec, timeout: .seconds(30))
+          try await deleteProcessRPC(id, exec, timeout: .seconds(45))
+        }
+      } else {
+        do throws(RuntimeError) {
+          _ = try await deleteTaskRPC(id, timeout: .seconds(30))
+        } catch {
+          // It runs after all: its start's answer was lost or cancelled.
+          guard error.kind == .wrongState else { throw error }
+          try await killRPC(id, exec: nil, signal: UInt32(SIGKILL), all: true)
+          try await waitRPC(id, exec: nil, timeout: .seconds(30))
+          _ = try await deleteTaskRPC(id, timeout: .seconds(30))
+        }
+      }
+    } catch {
+      return error.kind == .notFound ? nil : error
+    }
+    return nil
+  }
+
+  /// A task that a start left, of which the client was told that it failed or nothing at all: it goes, whatever it does.
+  func removeCutStart(_ found: CDProcess, of container: Container) async throws(RuntimeError) {
+    guard found.stdout.hasPrefix(container.bundle + "/") else { return }
+    if let leftover = await removeFailed(container.id, exec: nil) { throw leftover }
+  }
+
+  func note(_ fate: Fate, of process: ContainerProcess) {
+    if !process.origin.key.isEmpty { fates[process.origin.key] = fate }
+  }
+}
