@@ -50,8 +50,11 @@ package final class OutputReader: ReadinessHandler {
   private var observers: [any OutputSink] = []
   var endTaken = false
   private var discards = false
-  /// Nobody had the FIFO open to write when it was opened anew.
+  /// Nobody had the FIFO open to write, and nothing was in it, when it was opened anew.
   private var isDeserted = false
+  private var isResumed = false
+  /// By what name the keeper holds the FIFO, if it does.
+  private let keptAs: String?
   /// What is taken is not kept.
   private var forgets = false
   /// Where everything goes without a copy, instead of to a controller.
@@ -85,6 +88,7 @@ package final class OutputReader: ReadinessHandler {
     self.onEnd = onEnd
     let opened = try FIFOSet.open(path, write: false)
     buffer = try StreamBuffer(limit: max(backlog, OutputReader.underWay), path: store)
+    keptAs = store == nil ? nil : path
     try start(opened)
   }
 
@@ -99,20 +103,27 @@ package final class OutputReader: ReadinessHandler {
     buffer = try StreamBuffer(limit: max(backlog, OutputReader.underWay), path: store, existing: true)
     let ended = buffer.ended
     end = End.allCases.first { $0.number == ended }
-    if end != nil { return }
+    if end != nil {
+      keptAs = nil
+      return
+    }
     let opened: Descriptor
     do {
       opened = try FIFOSet.open(path, write: false)
     } catch {
       // What was read is still there.
+      keptAs = nil
       end = .lost
       return
     }
     isDeserted = !clinux_fifo_has_writer(opened.raw)
+    isResumed = true
+    keptAs = path
     try start(opened)
   }
 
   private func start(_ opened: consuming Descriptor) throws(SystemError) {
+    if let keptAs { FIFOKeeper.shared?.hold(keptAs, opened) }
     registration = try Poller.shared.add(opened, readable: true, writable: false, handler: self)
     descriptor = consume opened
   }
@@ -196,7 +207,16 @@ package final class OutputReader: ReadinessHandler {
 
   /// The process has ended, maybe while nobody had its FIFO open: then nothing tells of its end, and what was in it is gone.
   package func expectEnd() {
-    if isDeserted { finish(.lost) }
+    endIfDeserted()
+  }
+
+  /// A FIFO that was opened when its writer had gone never tells of its end. What was in it then is there only if somebody
+  /// has kept it.
+  private func endIfDeserted() {
+    guard isResumed, end == nil, let raw = descriptor?.raw, unread == 0, !clinux_fifo_has_writer(raw) else {
+      return
+    }
+    finish(isDeserted && FIFOKeeper.shared?.hasKept != true ? .lost : .eof)
   }
 
   /// The worker ends; another one goes on.
@@ -236,6 +256,7 @@ package final class OutputReader: ReadinessHandler {
   func finish(_ end: End) {
     if self.end != nil { return }
     self.end = end
+    if let keptAs { FIFOKeeper.shared?.drop(keptAs) }
     close()
     controller?.wake()
     for observer in observers { observer.wake() }
@@ -280,6 +301,7 @@ package final class OutputReader: ReadinessHandler {
       if count == 0 { return finish(.eof) }
       pace(count ?? 0)
       if count != nil { more() }
+      if isResumed, count != nil { endIfDeserted() }
     } catch {
       // No memory for what is there: the process waits until there is.
       if error.number != EFAULT { return finish(.lost) }

@@ -18,10 +18,15 @@ extension ContainerRuntime {
   /// Takes them over, with what they have said meanwhile; what became of them containerd tells later.
   package func restore(_ records: [ProcessRecord]) {
     for record in records {
-      let process = ContainerProcess(record, host: self)
       let id = record.container
       let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
       containers[id] = container
+      if record.phase < 0 {
+        container.hadCutStart = true
+        fates[record.key] = record.phase == ProcessRecord.undone ? .withdrawn : .unknown
+        continue
+      }
+      let process = ContainerProcess(record, host: self)
       if let exec = process.exec { container.execs[exec] = process } else { container.task = process }
       guard process.isDeleted else { continue }
       process.isUnsettled = false

@@ -1,6 +1,7 @@
 internal import ContainerdAPI
 internal import FIFOIO
 internal import Glibc
+internal import Journal
 internal import Logging
 
 /// Starts that failed, or that a worker was cut short in.
@@ -13,12 +14,15 @@ extension ContainerRuntime {
     let leftover = await Task { @Loop in await self.removeFailed(process.container, exec: process.exec) }
       .value
     let told = process.life.phase >= .added
-    if leftover != nil || error.kind == .unavailable || error.kind == .deadlineExceeded {
-      // It may be there when containerd comes again.
+    let isOpen = leftover != nil || [.unavailable, .deadlineExceeded].contains(error.kind)
+    let record = process.undone(told ? .unknown : .withdrawn)
+    process.release()
+    if isOpen {
+      // It may be there when containerd comes again, to this worker or the next.
       container.hadCutStart = true
       note(told ? .unknown : .withdrawn, of: process)
+      if process.exec == nil { journal?.append(.process(record)) }
     }
-    process.release()
     if let exec = process.exec {
       container.execs[exec] = nil
     } else {
@@ -26,7 +30,8 @@ extension ContainerRuntime {
       if told { tell(.taskDeleted(container.id, nil)) }
     }
     guard let leftover else { return error }
-    return RuntimeError(error.kind, "\(error.message); cleaning up failed: \(leftover.message)")
+    let kind = error.kind == .unreachable && told ? RuntimeError.Kind.unavailable : error.kind
+    return RuntimeError(kind, "\(error.message); cleaning up failed: \(leftover.message)")
   }
 
   /// What an exec or task that did not start still holds in containerd.
@@ -63,6 +68,7 @@ extension ContainerRuntime {
   func removeCutStart(_ found: CDProcess, of container: Container) async throws(RuntimeError) {
     guard found.stdout.hasPrefix(container.bundle + "/") else { return }
     if let leftover = await removeFailed(container.id, exec: nil) { throw leftover }
+    if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
   }
 
   func note(_ fate: Fate, of process: ContainerProcess) {

@@ -16,6 +16,21 @@ extension ContainerProcess {
   }
 }
 
+extension ContainerProcess {
+  /// Of a start that failed, what the next worker must know to clear away what may be left of it.
+  func undone(_ fate: Fate) -> ProcessRecord {
+    var record = record
+    record.phase = fate == .unknown ? ProcessRecord.undoneUnknown : ProcessRecord.undone
+    return record
+  }
+}
+
+extension ProcessRecord {
+  /// In the place of a phase.
+  static let undone = -1
+  static let undoneUnknown = -2
+}
+
 extension ContainerRuntime {
   func save(_ process: ContainerProcess) {
     if process.isOwn { journal?.append(.process(process.record)) }

@@ -7,8 +7,10 @@ package struct RuntimeError: Error, Sendable, Equatable {
     case invalidArgument
     /// A process could not be started; the exit code is what a shell would report: 126, 127 or 128.
     case startFailed(stage: Stage, exitCode: Int)
-    /// containerd is down or does not answer.
+    /// containerd or a shim is down or does not answer; what was asked of it may be done.
     case unavailable
+    /// containerd cannot be reached: nothing was asked of it.
+    case unreachable
     case deadlineExceeded
     case cancelled
     case io

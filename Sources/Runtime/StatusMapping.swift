@@ -13,7 +13,9 @@ enum StatusMapping {
     case .alreadyExists: .alreadyExists
     case .failedPrecondition: .wrongState
     case .invalidArgument, .outOfRange: .invalidArgument
-    case .unavailable: .unavailable
+    // gRPC's own words where there is no connection (client_channel.cc, pick_first).
+    case .unavailable:
+      status.message.hasPrefix("failed to connect to all addresses") ? .unreachable : .unavailable
     case .deadlineExceeded: .deadlineExceeded
     case .cancelled: .cancelled
     case .unknown: kind(ofText: status.message.lowercased(), stage: stage)

@@ -95,10 +95,14 @@ struct Serve: ParsableCommand {
     log.logLevel = logLevel.level
     // Before the start-up task can fail, so that its failure becomes the exit status.
     let outcome = Outcome()
+    outcome.directory = try StateDirectory(stateDir)
+    // While there is one thread: it forks.
+    let keeper = keeper(log)
     Task { @Loop in
       do {
-        let directory = try StateDirectory(stateDir)
-        outcome.directory = directory
+        FIFOKeeper.shared = keeper.map { link in
+          FIFOKeeper(link) { log.error("FIFOs are not kept any more", metadata: ["error": "\($0)"]) }
+        }
         let journal = try await Journal.open(
           in: stateDir, limits: JournalLimits(bytes: journalSize << 20, age: .seconds(journalAge)), log: log)
         let server = try Server(
@@ -112,6 +116,15 @@ struct Serve: ParsableCommand {
     }
     Loop.run()
     outcome.finish()
+  }
+
+  private func keeper(_ log: Logger) -> FIFOKeeper.Link? {
+    do throws(SystemError) {
+      return try FIFOKeeper.Link(stateDir + "/keeper.sock")
+    } catch {
+      log.error("what is in FIFOs will not outlive the worker", metadata: ["error": "\(error)"])
+      return nil
+    }
   }
 }
 

@@ -12,13 +12,14 @@ extension ProtocolError {
       case .wrongState: .wrongState
       case .invalidArgument: .invalidArgument
       case .startFailed: .startFailed
-      case .unavailable: .unavailable
+      case .unavailable, .unreachable: .unavailable
       case .deadlineExceeded: .deadlineExceeded
       case .cancelled: .cancelled
       case .io: .io
       case .internalError: .internalError
       }
     self.init(code, error.message, container: container, process: process?.description)
+    if error.kind == .unreachable { effect = Effect.none }
     if case .startFailed(let stage, let exitCode) = error.kind {
       self.stage = stage.rawValue
       self.exitCode = exitCode

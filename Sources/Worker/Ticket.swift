@@ -122,6 +122,7 @@ final class Ticket {
       error.code = stopReason ?? error.code
       error.effect = error.effect ?? (command.changes ? .unknown : Effect.none)
     }
+    if error.code == .unavailable, command.changes { error.effect = error.effect ?? .unknown }
     finish(error)
   }
 

@@ -103,6 +103,25 @@ struct AdoptionTests {
     try await life.finish()
   }
 
+  /// The process has ended and its shim has gone from the FIFO; what the worker had no room for is in there.
+  @Test func whatIsInAFIFOIsKept() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["sleep", "1000"])
+    try await life.client.call(
+      "process.exec", ["container": "c1", "process": "e1", "args": ["seq", "60000"]])
+    _ = try await life.client.event("process.exited", container: "c1", process: "e1")
+    await life.die()
+    try await life.comeAgain()
+    try await life.client.call("stdio.attach", ["container": "c1", "process": "e1"])
+    let closed = try await life.client.event("process.closed", container: "c1", process: "e1")
+    let all = Array((1...60000).map { "\($0)\n" }.joined().utf8)
+    #expect(all.count > 262_144 && all.count < 262_144 + 196_608)
+    #expect(closed["stdout"] == ["bytes": JSON(all.count), "end": "eof"])
+    #expect(try life.client.output("c1", "e1") == all)
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
   /// An exit that came while nobody was there is told once, by who comes.
   @Test func anExitMeanwhileIsToldOnce() async throws {
     var life = Life(try await TestBed.start())

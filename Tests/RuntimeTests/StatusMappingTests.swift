@@ -20,6 +20,7 @@ struct StatusMappingTests {
     #expect(kind(.failedPrecondition, "process not created: failed precondition") == .wrongState)
     #expect(kind(.invalidArgument, "container.ID: identifier \"-\" must match") == .invalidArgument)
     #expect(kind(.unavailable, "connection error", .create) == .unavailable)
+    #expect(kind(.unavailable, "failed to connect to all addresses; last error: …", .create) == .unreachable)
     #expect(kind(.deadlineExceeded, "context deadline exceeded", .create) == .deadlineExceeded)
     // libcontainerd once took this for "not found" by its words.
     #expect(

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/types.h>
 
+#include "CKeeper.h"
 #include "CRing.h"
 
 // epoll_event is packed and holds a union: these keep it out of Swift.

@@ -1,0 +1,193 @@
+#define _GNU_SOURCE
+#include "CKeeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { NAME = 512, LOOK_MS = 5000 };
+
+// One packet is one request: a name, with a descriptor to hold it, without one to drop it.
+
+static struct { char *name; int fd; } *held;
+static size_t count, capacity;
+
+static void drop_at(size_t index) {
+  close(held[index].fd);
+  free(held[index].name);
+  held[index] = held[--count];
+}
+
+static void drop(const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(held[i].name, name) == 0) return drop_at(i);
+}
+
+static void hold(const char *name, int fd) {
+  drop(name);
+  if (count == capacity) {
+    size_t more = capacity ? 2 * capacity : 64;
+    void *grown = realloc(held, more * sizeof *held);
+    if (!grown) { close(fd); return; }
+    held = grown;
+    capacity = more;
+  }
+  char *copy = strdup(name);
+  if (!copy) { close(fd); return; }
+  held[count].name = copy;
+  held[count++].fd = fd;
+}
+
+/// False when the worker has gone.
+static bool serve(int connection) {
+  char name[NAME + 1];
+  char control[CMSG_SPACE(sizeof(int))];
+  struct iovec data = {name, NAME};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  ssize_t length = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+  if (length <= 0) return length < 0 && (errno == EINTR || errno == EAGAIN);
+  name[length] = 0;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header && header->cmsg_type == SCM_RIGHTS) {
+    int fd;
+    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    hold(name, fd);
+  } else {
+    drop(name);
+  }
+  return true;
+}
+
+/// Those that nobody writes to any more and that are empty have nothing to keep.
+static void drop_spent(void) {
+  for (size_t i = count; i-- > 0;) {
+    struct pollfd end = {.fd = held[i].fd};
+    int unread = 0;
+    poll(&end, 1, 0);
+    if ((end.revents & POLLHUP) && ioctl(held[i].fd, FIONREAD, &unread) == 0 && unread == 0) drop_at(i);
+  }
+}
+
+/// As long as there is a worker, or something to keep for the next one, whose directory is still there.
+static void keep(int listening, const char *path) {
+  int connection = -1;
+  struct stat status;
+  while (true) {
+    struct pollfd ends[2] = {{.fd = listening, .events = POLLIN}, {.fd = connection, .events = POLLIN}};
+    int ready = poll(ends, connection < 0 ? 1 : 2, connection < 0 ? LOOK_MS : -1);
+    if (connection >= 0 && (ends[1].revents & (POLLIN | POLLHUP | POLLERR)) && !serve(connection)) {
+      close(connection);
+      connection = -1;
+    }
+    if (ready > 0 && (ends[0].revents & POLLIN)) {
+      int next = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+      if (next >= 0) {
+        // What the last one still has sent comes first.
+        while (connection >= 0 && serve(connection)) {}
+        if (connection >= 0) close(connection);
+        connection = next;
+      }
+    }
+    if (connection >= 0) continue;
+    drop_spent();
+    bool is_ours = stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+    if (count == 0 || !is_ours) {
+      if (is_ours) unlink(path);
+      _exit(0);
+    }
+  }
+}
+
+static int address(const char *path, struct sockaddr_un *to) {
+  *to = (struct sockaddr_un){.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof to->sun_path) { errno = ENAMETOOLONG; return -1; }
+  strcpy(to->sun_path, path);
+  return 0;
+}
+
+static int connect_to(const struct sockaddr_un *to) {
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, (const struct sockaddr *)to, sizeof *to) < 0) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+  }
+  return fd;
+}
+
+static void become_keeper(int listening, const char *path) {
+  setsid();
+  prctl(PR_SET_NAME, "cw-keeper");
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  int null = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3 && null >= 0; fd++) dup2(null, fd);
+  int kept = dup2(listening, 3);
+  close_range(4, ~0U, 0);
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (chdir("/") < 0 || kept < 0) _exit(1);
+  keep(kept, path);
+}
+
+int clinux_keeper_connect(const char *path, bool *existed) {
+  struct sockaddr_un to;
+  if (address(path, &to) < 0) return -1;
+  int fd = connect_to(&to);
+  *existed = fd >= 0;
+  if (fd >= 0) return fd;
+  unlink(path);
+  int listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (listening < 0) return -1;
+  mode_t mask = umask(0177);
+  int bound = bind(listening, (const struct sockaddr *)&to, sizeof to);
+  umask(mask);
+  pid_t child = bound < 0 || listen(listening, 4) < 0 ? -1 : fork();
+  if (child == 0) {
+    // Twice, so that nobody has to wait for it.
+    if (fork() == 0) become_keeper(listening, path);
+    _exit(0);
+  }
+  int error = errno;
+  close(listening);
+  if (child < 0) { errno = error; return -1; }
+  while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+  return connect_to(&to);
+}
+
+static int request(int keeper, const char *name, int fd) {
+  struct iovec data = {(void *)name, strlen(name)};
+  char control[CMSG_SPACE(sizeof(int))] = {0};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+  if (data.iov_len > NAME) { errno = ENAMETOOLONG; return -1; }
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+  return sendmsg(keeper, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
+}
+
+int clinux_keeper_hold(int keeper, const char *name, int fd) { return request(keeper, name, fd); }
+int clinux_keeper_drop(int keeper, const char *name) { return request(keeper, name, -1); }
