@@ -52,16 +52,31 @@ package struct FIFOSet: Sendable, Equatable {
   /// Removes every FIFO of a bundle directory and what is kept of it, those of an earlier worker too, and then the
   /// directory. What is something else stays, and the directory with it.
   package static func removeAll(in directory: String) {
-    guard let stream = opendir(directory) else { return }
+    for entry in entries(of: directory) where entry.isOurs { unlink("\(directory)/\(entry.name)") }
+    rmdir(directory)
+  }
+
+  /// Whether there is something for `removeAll` to do: not where all that is left is somebody else's.
+  package static func hasOurs(in directory: String) -> Bool {
+    let entries = entries(of: directory)
+    return entries.isEmpty || entries.contains { $0.isOurs }
+  }
+
+  /// The names in a directory.
+  package static func names(in directory: String) -> [String] { entries(of: directory).map(\.name) }
+
+  private static func entries(of directory: String) -> [(name: String, isOurs: Bool)] {
+    guard let stream = opendir(directory) else { return [] }
     defer { closedir(stream) }
+    var entries: [(String, Bool)] = []
     while let entry = readdir(stream) {
       let name = withUnsafeBytes(of: entry.pointee.d_name) {
         String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
       }
-      guard entry.pointee.d_type == UInt8(DT_FIFO) || name.hasSuffix(".bytes") else { continue }
-      unlink("\(directory)/\(name)")
+      if name == "." || name == ".." { continue }
+      entries.append((name, entry.pointee.d_type == UInt8(DT_FIFO) || name.hasSuffix(".bytes")))
     }
-    rmdir(directory)
+    return entries
   }
 
   /// Opens an existing FIFO without waiting for the other end.

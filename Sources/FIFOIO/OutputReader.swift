@@ -200,6 +200,11 @@ package final class OutputReader: ReadinessHandler {
     if end != nil, buffer.count == 0 { buffer.letGo() }
   }
 
+  /// Another process of the same name has the place of the file that keeps its output.
+  package func giveUpPlace() {
+    buffer.giveUpPlace()
+  }
+
   /// The process is forgotten, and with it what of its output is kept beyond this worker.
   package func removeStore() {
     buffer.remove()

@@ -8,7 +8,7 @@ internal import Glibc
 /// (clinux_ring_read).
 struct StreamBuffer: ~Copyable {
   private var ring: OpaquePointer?
-  private let path: String?
+  private var path: String?
   /// What is left of it once it is let go of.
   private var last: (end: UInt64, ended: UInt32) = (0, 0)
   /// At least so many bytes are kept; older ones go when there is need for their place.
@@ -39,6 +39,11 @@ struct StreamBuffer: ~Copyable {
     if let ring { clinux_ring_close(ring) }
     ring = nil
     remove()
+  }
+
+  /// The file's place is another one's from now on.
+  mutating func giveUpPlace() {
+    path = nil
   }
 
   /// Removes the file; what it holds stays until the end.

@@ -262,14 +262,18 @@ package final class ContainerProcess {
     for (_, reader) in readers where reader.end == nil { reader.abandon(end) }
     if isOwn, !host.keepsBundles { fifos.remove() }
     life.deleted()
-    if keepsOutput, readers.contains(where: { $1.bytesRead > $1.oldest }) {
-      host.save(self)
-    } else {
-      forget()
-    }
+    if keepsOutput, hasOutput { host.save(self) } else { forget() }
     resume(&exitWaiters)
     resume(&closeWaiters)
     resume(&deletionWaiters)
+  }
+
+  /// There is output that can be had.
+  var hasOutput: Bool { readers.contains { $1.bytesRead > $1.oldest } }
+
+  /// Another process takes its name.
+  func giveUpPlace() {
+    for (_, reader) in readers { reader.giveUpPlace() }
   }
 
   /// Nobody can ask for anything of it any more.

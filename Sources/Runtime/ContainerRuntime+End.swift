@@ -94,9 +94,23 @@ extension ContainerRuntime {
       }
     }
     recent.add(process.container, exec: exec, pid: process.pid)
-    for (_, reader) in process.readers { reader.dropTaken() }
     process.release(keepsOutput: true)
     containers[process.container]?.remember(process)
+    dropOutputLater(of: process)
+  }
+
+  /// How long output that was on its way to a client is kept after the end: the client, or this worker, may die before it
+  /// gets there.
+  private static let outputStays = Duration.seconds(60)
+
+  func dropOutputLater(of process: ContainerProcess) {
+    _ = Poller.shared.schedule(after: ContainerRuntime.outputStays) { [weak self, weak process] in
+      guard let self, let process, let exec = process.exec else { return }
+      // There may be another one of its name.
+      guard containers[process.container]?.execs[exec] === process else { return }
+      for (_, reader) in process.readers { reader.dropTaken() }
+      if !process.hasOutput { process.forget() }
+    }
   }
 
   /// What containerd says of a process.

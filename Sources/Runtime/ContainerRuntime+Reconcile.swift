@@ -11,6 +11,8 @@ extension ContainerRuntime {
       do throws(RuntimeError) {
         let counts = try await reconcile()
         guard subscription == subscriptions else { return }
+        await sweep()
+        guard subscription == subscriptions else { return }
         connected = true
         lastFailure = ""
         firstAttempt.resume()

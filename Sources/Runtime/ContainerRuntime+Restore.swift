@@ -31,6 +31,7 @@ extension ContainerRuntime {
       guard process.isDeleted else { continue }
       process.isUnsettled = false
       container.remember(process)
+      dropOutputLater(of: process)
     }
   }
 

@@ -133,6 +133,7 @@ extension ContainerRuntime {
     if let known = container.execs[exec], !known.isDeleted {
       throw RuntimeError(.alreadyExists, "process \(exec) exists")
     }
+    container.execs[exec]?.giveUpPlace()
     let process = try makeProcess(container, exec: exec, options, terminal: terminal)
     container.execs[exec] = process
     attach(process)

@@ -37,6 +37,8 @@ package final class ContainerRuntime {
   let keepsBundles: Bool
   let readSpec: @Sendable ([UInt8]) -> SpecFacts
   var recent = RecentProcesses()
+  /// What earlier workers left is cleared away.
+  var isSwept = false
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
   /// Counts subscriptions, so that what belongs to an earlier one can be told.
   var subscriptions = 0
@@ -190,6 +192,7 @@ package final class ContainerRuntime {
     for process in container.processes { process.release() }
     containers[container.id] = nil
     samples[container.id] = nil
+    if container.hadCutStart { journal?.append(.forgetProcess(container: container.id, exec: "")) }
     // Only the directory that this worker makes is ever removed.
     if !keepsBundles, container.bundle == bundles + "/" + container.id {
       FIFOSet.removeAll(in: container.bundle)

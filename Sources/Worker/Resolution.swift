@@ -41,7 +41,9 @@ extension ContainerCreate {
 extension ContainerDelete {
   @Loop
   func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
-    try await lookUp(container, context) == nil ? .done(["container": .string(container)]) : .notDone
+    guard try await lookUp(container, context) == nil else { return .notDone }
+    context.server.runtime.clearAway(container)
+    return .done(["container": .string(container)])
   }
 }
 

@@ -154,6 +154,25 @@ struct AdoptionTests {
     try await life.finish()
   }
 
+  /// A worker that was killed between containerd's deletion of a container and its own leaves the telling to the next.
+  @Test func aDeletionThatWasCutShortIsTold() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["true"])
+    _ = try await life.client.event("process.closed", container: "c1")
+    try await life.client.call("task.delete", ["container": "c1"])
+    await life.die()
+    // As another worker on another state directory does it.
+    let other = try await WorkerProcess.start(
+      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let client = try other.connect()
+    try await client.call("container.delete", ["container": "c1"])
+    client.close()
+    _ = await other.terminate()
+    try await life.comeAgain()
+    _ = try await life.client.event("container.deleted", container: "c1")
+    try await life.finish()
+  }
+
   /// A person's `run` ends with its connection, also when that ends with the worker.
   @Test func whatEndsWithItsConnectionEndsWithItsWorker() async throws {
     var life = Life(try await TestBed.start())
