@@ -1,0 +1,141 @@
+"""What is known of one process: what was asked, what was told, and whether both fit."""
+import asyncio
+import base64
+
+from stream import Stream
+
+# Their order in the life of a process.
+ORDER = {"task.created": 0, "process.added": 0, "task.started": 1, "process.started": 1,
+         "process.exited": 2, "process.closed": 3, "task.deleted": 4}
+
+
+class Process:
+    def __init__(self, container, process, plan, complain):
+        self.container, self.process, self.plan = container, process, plan
+        self.name = f"{container}/{process}"
+        self.complain = lambda what, expected, came: complain(self.name, what, expected, came)
+        expected = plan.output if plan else {"stdout": None, "stderr": None}
+        self.streams = {name: Stream(name, content, self.complain) for name, content in expected.items()}
+        # Whether it was started: "no", "asked", "yes", or "unknown" where the worker could not tell.
+        self.started = "no"
+        self.told, self.exited, self.closed = [], None, None
+        # What was done to it.
+        self.shim_killed, self.disturbed, self.kill_asked = False, False, False
+        # containerd may forget the exit of a task that ends while it is down.
+        self.forgettable = False
+        self.refused = None
+        self.ready, self.ended = asyncio.Event(), asyncio.Event()
+
+    def target(self):
+        return {"container": self.container, "process": self.process}
+
+    # What comes
+
+    def lifecycle(self, event):
+        name = event["event"]
+        if name not in ORDER:
+            return
+        if name in ("task.created", "process.added") and self.failed_start():
+            self.told.clear()
+        if name in self.told:
+            self.complain(name, "once", f"again with seq {event['seq']}")
+        elif self.told and ORDER[name] < ORDER[self.told[-1]]:
+            self.complain(name, f"before {self.told[-1]}", f"behind it with seq {event['seq']}")
+        self.told.append(name)
+        if name == "process.exited":
+            self.exited = event
+            self.check_end()
+        if name == "process.closed":
+            self.closed = event
+            if self.exited and event["exit_code"] != self.exited["exit_code"]:
+                self.complain("process.closed", f"exit code {self.exited['exit_code']}", str(event["exit_code"]))
+        self.look()
+
+    def failed_start(self):
+        """A start that failed, or was stopped half-way, begins again from the beginning."""
+        return self.told in (["process.added"], ["task.created", "task.deleted"])
+
+    def check_end(self):
+        if self.plan and self.plan.ends == "killed" and not self.kill_asked and not self.shim_killed:
+            self.complain("process.exited", "only once it is killed", f"exit code {self.exited['exit_code']}")
+
+    def output(self, event):
+        stream = self.streams[event["stream"]]
+        if event["event"] == "stdio.data":
+            stream.data(event["offset"], event["text"].encode() if "text" in event else base64.b64decode(event["base64"]))
+        elif event["event"] == "stdio.gap":
+            stream.gap(event["from"], event["to"])
+            if self.plan and not (self.disturbed or self.shim_killed):
+                self.complain(f"{stream.name}: stdio.gap", "none, nothing was done to it", str(event))
+        elif event["event"] == "stdio.eof":
+            stream.end(event["offset"])
+        self.look()
+
+    def look(self):
+        """Whether enough has come to go on."""
+        stdout = self.streams["stdout"]
+        if self.plan and stdout.position >= len(stdout.expected):
+            self.ready.set()
+        if self.closed and all(self.has_all(name) for name in self.streams):
+            self.ended.set()
+        if self.exited:
+            self.ready.set()
+
+    def has_all(self, name):
+        return self.streams[name].position >= (self.closed.get(name) or {}).get("bytes", 0)
+
+    # The end
+
+    def ran(self, runs):
+        return bool(runs) or self.started == "yes" or bool({"task.started", "process.started"} & set(self.told))
+
+    def outcome(self, runs):
+        if not self.ran(runs):
+            return "never ran"
+        if not self.exited:
+            return "not ended"
+        if self.exited["exit_code"] is None:
+            return "lost"
+        return "as expected" if not self.plan or self.exited["exit_code"] == self.plan.code else "killed with its shim"
+
+    def settle(self, runs):
+        """The account of it, when nothing more can come."""
+        if runs > 1:
+            self.complain("runs", "1", str(runs))
+        if self.started == "no" and runs:
+            self.complain("runs", "0, it was not started", str(runs))
+        if not self.ran(runs):
+            return
+        for name in ("process.exited", "process.closed"):
+            if name not in self.told:
+                self.complain(name, "once", f"none; {self.state()}")
+        if self.exited:
+            self.settle_exit(runs)
+        if self.closed and self.started == "yes":
+            for name in self.streams:
+                self.settle_stream(name)
+
+    def settle_exit(self, runs):
+        code = self.exited["exit_code"]
+        if self.shim_killed and code in (None, 137) or self.forgettable and code is None:
+            return
+        if code != self.plan.code:
+            self.complain("exit code", str(self.plan.code), f"{code}, source {self.exited['source']}")
+        elif not runs:
+            self.complain("runs", "1", "0")
+
+    def settle_stream(self, name):
+        stream, told = self.streams[name], self.closed.get(name) or {}
+        if stream.position != told.get("bytes"):
+            self.complain(f"{name} in process.closed", f"{stream.position} bytes", str(told))
+        if self.shim_killed:
+            return
+        if stream.position != len(stream.expected):
+            self.complain(f"{name}", f"{len(stream.expected)} bytes", f"{stream.position}, {told}")
+        if told.get("end") != "eof" and not stream.gaps:
+            self.complain(f"{name}: end", "eof", str(told.get("end")))
+
+    def state(self):
+        streams = ", ".join(f"{s.name} {s.position} of {len(s.expected or b'')}" for s in self.streams.values())
+        refused = f", stdio.attach refused: {self.refused}" if self.refused else ""
+        return f"start {self.started}, told {' '.join(self.told) or 'nothing'}, {streams}{refused}"

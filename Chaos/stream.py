@@ -1,0 +1,43 @@
+"""One output of one process, checked as it comes."""
+
+
+class Stream:
+    """`expected` is None for a process that we know nothing about. `complain(what, expected, came)`."""
+
+    def __init__(self, name, expected, complain):
+        self.name, self.expected, self.complain = name, expected, complain
+        self.position, self.gaps, self.missing, self.repeated = 0, 0, 0, 0
+        self.wrong = False
+
+    def data(self, offset, data):
+        if offset > self.position:
+            self.fail("bytes that follow", f"at {self.position}", f"at {offset}, and no stdio.gap")
+            self.position = offset
+        known = min(self.position - offset, len(data))
+        self.repeated += known
+        self.compare(offset, data)
+        self.position = max(self.position, offset + len(data))
+
+    def compare(self, offset, data):
+        """All of it: what was there before must be the same again."""
+        if self.expected is None:
+            return
+        expected = self.expected[offset:offset + len(data)]
+        if data != expected and not self.wrong:
+            at = next((i for i, (a, b) in enumerate(zip(data, expected)) if a != b), len(expected))
+            self.wrong = True
+            self.fail(f"bytes at {offset + at}", repr(bytes(expected[at:at + 24])), repr(data[at:at + 24]))
+
+    def gap(self, start, end):
+        if start > self.position:
+            self.fail("a gap that follows", f"at {self.position}", f"from {start}")
+        self.gaps += 1
+        self.missing += max(0, end - max(self.position, start))
+        self.position = max(self.position, end)
+
+    def end(self, offset):
+        if offset != self.position:
+            self.fail("stdio.eof", f"at {self.position}", f"at {offset}")
+
+    def fail(self, what, expected, came):
+        self.complain(f"{self.name}: {what}", expected, came)
