@@ -2,6 +2,8 @@
 # make test   does all the set-up and passes all tests
 # make test-matrix  the same with containerd 1.6, 1.7 and 2 of Debian, one after another
 # make fuzz   fuzzes the parser for FUZZ_SECONDS (60)
+# make chaos  kills everything at random for CHAOS_SECONDS (60) and accounts for every process; CHAOS_SEED repeats a run
+# make soak   SOAK_LIVES (5000) containers and SOAK_EXECS (20000) execs, and the worker is where it was
 # make bench  measures, where there is Benchmarks/run
 # make setup, build, release, lint, format, protos, clean
 # Both want root on Debian and a Swift toolchain from 6.2 on.
@@ -13,7 +15,7 @@ STATIC = $(CURDIR)/.build/static
 export RELEASEFLAGS ?= --static-swift-stdlib -Xlinker -L$(STATIC)
 SOURCES = git ls-files --cached --others --exclude-standard '*.swift' ':!:*.pb.swift'
 
-.PHONY: help setup build release run test test-matrix lint format protos fuzz bench clean
+.PHONY: help setup build release run test test-matrix lint format protos fuzz chaos soak bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -56,6 +58,15 @@ protos:
 # FUZZ_SECONDS says how long.
 fuzz: setup
 	Fuzz/run
+
+BUILT = $$(swift build -c release --show-bin-path $(RELEASEFLAGS))/containerd-worker
+
+# CHAOSARGS are more options of Chaos/chaos.py, such as --faults worker,client.
+chaos: release
+	@Chaos/chaos.py --worker "$(BUILT)" --seconds $(or $(CHAOS_SECONDS),60) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(CHAOSARGS)
+
+soak: release
+	@Chaos/soak.py --worker "$(BUILT)" --lives $(or $(SOAK_LIVES),5000) --execs $(or $(SOAK_EXECS),20000) $(SOAKARGS)
 
 bench: release
 	Benchmarks/run

@@ -34,6 +34,21 @@ class Chaos:
         self.outcomes, self.lives = {}, []
 
     async def run(self):
+        """Bounded in time, whatever happens; what fails in here must not go unseen."""
+        running = asyncio.create_task(self.run_all())
+
+        def failed(loop, context):
+            loop.default_exception_handler(context)
+            self.orchestrator.complain("this program", "failure", "none", str(context.get("exception", context["message"])))
+            running.cancel()
+
+        asyncio.get_running_loop().set_exception_handler(failed)
+        try:
+            await asyncio.wait_for(running, self.options.seconds + 2 * GRACE)
+        except (asyncio.CancelledError, TimeoutError):
+            self.orchestrator.complain("this program", "end", f"within {self.options.seconds + 2 * GRACE:g} s", "none")
+
+    async def run_all(self):
         (self.world.shared / "noise").write_bytes(self.noise)
         orchestrator = self.orchestrator
         keeper = asyncio.create_task(orchestrator.keep_connected())

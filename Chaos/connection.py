@@ -15,6 +15,8 @@ class Connection(asyncio.Protocol):
         self.on_event, self.log = on_event, log or (lambda *_: None)
         self.greeting, self.lost = loop.create_future(), asyncio.Event()
         self.transport, self.buffer = None, []
+        # Whether its lifecycle events are those to go by.
+        self.counts = False
         self.last_id, self.waiting = 0, {}
 
     @classmethod

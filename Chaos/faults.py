@@ -52,7 +52,7 @@ class Faults:
     # The kinds
 
     async def worker(self):
-        self.mark(disturbed=True)
+        self.mark(disturbed=True, worker_killed=True)
         self.world.kill_worker()
         await asyncio.sleep(self.chance.choice((0, 0.1, 0.5, 1.5)))
         self.world.start_worker()

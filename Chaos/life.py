@@ -68,11 +68,12 @@ class Life:
 
     # How a step is done
 
-    async def insist(self, command, arguments, done=""):
-        """Until it is done; `done` is the error that says so where an earlier attempt may have done it."""
+    async def insist(self, command, arguments, done="", before=False):
+        """Until it is done; `done` is the error that says so where an earlier attempt, or what was `before`, may have
+        done it."""
         for attempt in itertools.count():
             error = await self.attempt(command, arguments)
-            if error is None or error["code"] == done and (attempt or self.shim_killed) or verdict(error) == "done":
+            if error is None or error["code"] == done and (attempt or before or self.shim_killed) or verdict(error) == "done":
                 return True
             if verdict(error) == "refused":
                 if not self.shim_killed:
@@ -113,7 +114,7 @@ class Life:
 
     def start_command(self, process):
         plan = process.plan
-        options = {"stdin": plan.stdin is not None, "attach": {}}
+        options = {"stdin": plan.stdin is not None, "attach": plan.attach()}
         if plan.drop:
             options["stdio"] = {"overflow": "drop", "backlog": 65536}
         if process is self.init:
@@ -141,16 +142,19 @@ class Life:
         if status in ("running", "stopped", "paused"):
             return "yes"
         if status == "created":
-            # Made, but it never ran.
-            if process is self.init:
-                await self.insist("task.delete", {"container": self.name, "force": True}, "not_found")
-            else:
-                await self.insist("process.delete", process.target(), "not_found")
+            await self.take_back(process)
             return "again"
         if {"task.started", "process.started"} & set(process.told):
             return "yes"
         # An exec may have run and be forgotten; a task is only deleted by us.
         return "unknown" if process is not self.init and error.get("effect") == "unknown" else "again"
+
+    async def take_back(self, process):
+        """It was made, but never ran. The worker may be about to do the same."""
+        if process is self.init:
+            await self.insist("task.delete", {"container": self.name, "force": True}, "not_found", before=True)
+        else:
+            await self.insist("process.delete", process.target(), "not_found", before=True)
 
 
 def verdict(error):

@@ -41,7 +41,6 @@ class Orchestrator:
 
     async def resume(self, connection):
         """Events go on behind the last one; streams of what has not ended are attached again."""
-        connection.counts = False
         greeting = connection.greeting.result()
         self.replay = "replay" in greeting["features"]
         if not self.replay:
@@ -85,8 +84,11 @@ class Orchestrator:
         """From the byte where we are; a busy worker is asked again."""
         while not process.ended.is_set():
             offsets = {name: stream.position for name, stream in process.streams.items()}
+            arguments = {**process.target(), **process.plan.attach(), "from": offsets}
+            for stream in process.streams.values():
+                stream.granted = stream.position + (process.plan.window or 0)
             try:
-                reply = await connection.request("stdio.attach", {**process.target(), "from": offsets})
+                reply = await connection.request("stdio.attach", arguments)
             except Lost:
                 return
             error = reply.get("error")
@@ -113,6 +115,19 @@ class Orchestrator:
                 self.numbers["gaps"] += 1
             if "stream" in event:
                 self.processes[process].output(event)
+                self.credit(connection, self.processes[process], event["stream"])
+
+    def credit(self, connection, process, name):
+        """Half a window ahead, so that the worker need not wait."""
+        window, stream = process.plan and process.plan.window, process.streams[name]
+        if window and stream.position + window >= stream.granted + window // 2 and not process.closed:
+            stream.granted = stream.position + window
+            self.tell(connection, "stdio.credit", {**process.target(), "stream": name, "offset": stream.granted})
+
+    def tell(self, connection, command, arguments):
+        """A command whose reply nobody waits for."""
+        connection.last_id += 1
+        connection.send(command, arguments, id=connection.last_id)
 
     def lifecycle(self, event, key):
         if event["seq"] != self.seq + 1:
@@ -130,8 +145,7 @@ class Orchestrator:
     def acknowledge(self):
         if self.replay and self.seq >= self.acknowledged + 200 and self.up.is_set():
             self.acknowledged = self.seq
-            self.connection.last_id += 1
-            self.connection.send("events.ack", {"seq": self.seq}, id=self.connection.last_id)
+            self.tell(self.connection, "events.ack", {"seq": self.seq})
 
     # Commands
 
@@ -142,9 +156,12 @@ class Orchestrator:
         while True:
             await self.up.wait()
             self.numbers["commands"] += 1
+            connection = self.connection
             try:
-                reply = await self.connection.request(command, arguments, **envelope)
+                reply = await connection.request(command, arguments, **envelope)
             except Lost:
+                if connection is self.connection:
+                    self.up.clear()
                 self.numbers["replies lost"] += 1
                 if not repeat:
                     raise

@@ -19,6 +19,8 @@ class Plan:
             self.add(part)
         self.finish(stays)
         self.drop = chance.random() < 0.1
+        # Credit: so many bytes are under way at most. As the worker keeps as many, none is lost with a connection.
+        self.window = chance.choice((None, 4096, 65536, 262144))
         del self.chance, self.noise
 
     def size(self):
@@ -60,6 +62,9 @@ class Plan:
             self.output["stdout"] += self.stdin
         self.code = self.chance.choice((0, 0, 1, 2, 42, 126, 127, 128, 137, 254, 255, self.chance.randrange(256)))
         self.script.append(f"exit {self.code}")
+
+    def attach(self):
+        return {"window": self.window} if self.window else {}
 
     def arguments(self):
         return ["sh", "-c", "\n".join(self.script)]

@@ -20,7 +20,7 @@ class Process:
         self.started = "no"
         self.told, self.exited, self.closed = [], None, None
         # What was done to it.
-        self.shim_killed, self.disturbed, self.kill_asked = False, False, False
+        self.shim_killed, self.worker_killed, self.disturbed, self.kill_asked = False, False, False, False
         # containerd may forget the exit of a task that ends while it is down.
         self.forgettable = False
         self.refused = None
@@ -65,11 +65,17 @@ class Process:
             stream.data(event["offset"], event["text"].encode() if "text" in event else base64.b64decode(event["base64"]))
         elif event["event"] == "stdio.gap":
             stream.gap(event["from"], event["to"])
-            if self.plan and not (self.disturbed or self.shim_killed):
-                self.complain(f"{stream.name}: stdio.gap", "none, nothing was done to it", str(event))
+            if self.plan and not self.may_have_gaps():
+                self.complain(f"{stream.name}: stdio.gap", "none, nothing was done that excuses it", str(event))
         elif event["event"] == "stdio.eof":
             stream.end(event["offset"])
         self.look()
+
+    def may_have_gaps(self):
+        if self.shim_killed or self.worker_killed:
+            return True
+        # Of an exec that is closed the worker keeps only what it has not sent.
+        return self.disturbed and (self.plan.drop or not self.plan.window or self.process != "init" and self.exited)
 
     def look(self):
         """Whether enough has come to go on."""
@@ -87,11 +93,14 @@ class Process:
     # The end
 
     def ran(self, runs):
-        return bool(runs) or self.started == "yes" or bool({"task.started", "process.started"} & set(self.told))
+        if self.started == "yes" or {"task.started", "process.started"} & set(self.told):
+            return True
+        # Killed in the middle of a start that was answered with an error: not one that ran for anybody.
+        return bool(runs) and not self.shim_killed
 
     def outcome(self, runs):
         if not self.ran(runs):
-            return "never ran"
+            return "never started"
         if not self.exited:
             return "not ended"
         if self.exited["exit_code"] is None:
@@ -117,7 +126,8 @@ class Process:
 
     def settle_exit(self, runs):
         code = self.exited["exit_code"]
-        if self.shim_killed and code in (None, 137) or self.forgettable and code is None:
+        # 255 is what containerd says where cleaning up behind a shim fails.
+        if self.shim_killed and code in (None, 137, 255) or self.forgettable and code is None:
             return
         if code != self.plan.code:
             self.complain("exit code", str(self.plan.code), f"{code}, source {self.exited['source']}")

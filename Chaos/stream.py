@@ -8,6 +8,8 @@ class Stream:
         self.name, self.expected, self.complain = name, expected, complain
         self.position, self.gaps, self.missing, self.repeated = 0, 0, 0, 0
         self.wrong = False
+        # Up to where the worker may send.
+        self.granted = 0
 
     def data(self, offset, data):
         if offset > self.position:
