@@ -120,7 +120,7 @@ class Orchestrator:
     def credit(self, connection, process, name):
         """Half a window ahead, so that the worker need not wait."""
         window, stream = process.plan and process.plan.window, process.streams[name]
-        if window and stream.position + window >= stream.granted + window // 2 and not process.closed:
+        if window and stream.position + window >= stream.granted + window // 2 and not process.ended.is_set():
             stream.granted = stream.position + window
             self.tell(connection, "stdio.credit", {**process.target(), "stream": name, "offset": stream.granted})
 
