@@ -54,6 +54,9 @@ class Chaos:
         keeper = asyncio.create_task(orchestrator.keep_connected())
         await orchestrator.up.wait()
         self.faults = Faults(orchestrator, self.world, self.kinds(), self.chance("faults"), self.forgets())
+        await orchestrator.find_keys()
+        if not orchestrator.keys:
+            print("# this worker has no keys: what became of a command whose reply is lost has to be looked up")
         await self.life(0)
         before = await self.status()
         deadline = time.monotonic() + self.options.seconds

@@ -50,8 +50,6 @@ class Life:
 
     async def end(self, process):
         """Waits for all that is to come of a process, and helps it to end."""
-        if process.started == "unknown":
-            return
         stdin = asyncio.create_task(Stdin(self.orchestrator, process).write_all()) if process.plan.stdin is not None else None
         if process.plan.ends == "killed":
             await process.ready.wait()
@@ -63,7 +61,8 @@ class Life:
 
     async def remove(self):
         if self.chance.random() < 0.6:
-            await self.insist("task.delete", {"container": self.name, "force": self.init.started != "yes"}, "not_found")
+            unsure = self.init.started != "yes"
+            await self.insist("task.delete", {"container": self.name, "force": unsure}, "not_found", before=unsure)
         await self.insist("container.delete", {"container": self.name, "force": True}, "not_found")
 
     # How a step is done
@@ -96,7 +95,7 @@ class Life:
         return error
 
     async def start(self, process):
-        """Whether it was started, or may have been."""
+        """Whether it was started for certain."""
         command, arguments = self.start_command(process)
         for attempt in itertools.count():
             process.started = "asked"
@@ -109,7 +108,7 @@ class Life:
                 process.started = answer
                 if answer == "yes" and (error or connection is not self.orchestrator.connection):
                     await self.orchestrator.attach(self.orchestrator.connection, process)
-                return answer != "no"
+                return answer == "yes"
             await asyncio.sleep(0.05)
 
     def start_command(self, process):

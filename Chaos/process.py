@@ -105,7 +105,10 @@ class Process:
             return "not ended"
         if self.exited["exit_code"] is None:
             return "lost"
-        return "as expected" if not self.plan or self.exited["exit_code"] == self.plan.code else "killed with its shim"
+        if not self.plan or self.exited["exit_code"] != self.plan.code:
+            return "killed with its shim"
+        short = any(stream.position < len(stream.expected) for stream in self.streams.values())
+        return "as expected, but for lost output" if short else "as expected"
 
     def settle(self, runs):
         """The account of it, when nothing more can come."""
@@ -118,7 +121,8 @@ class Process:
         for name in ("process.exited", "process.closed"):
             if name not in self.told:
                 self.complain(name, "once", f"none; {self.state()}")
-        if self.exited:
+        # Of which nobody knew whether it was started, nobody waited for its output or its end.
+        if self.exited and self.started == "yes":
             self.settle_exit(runs)
         if self.closed and self.started == "yes":
             for name in self.streams:
@@ -138,12 +142,16 @@ class Process:
         stream, told = self.streams[name], self.closed.get(name) or {}
         if stream.position != told.get("bytes"):
             self.complain(f"{name} in process.closed", f"{stream.position} bytes", str(told))
-        if self.shim_killed:
+        if self.shim_killed or told.get("end") == "lost" and self.unread():
             return
         if stream.position != len(stream.expected):
             self.complain(f"{name}", f"{len(stream.expected)} bytes", f"{stream.position}, {told}")
         if told.get("end") != "eof" and not stream.gaps:
             self.complain(f"{name}: end", "eof", str(told.get("end")))
+
+    def unread(self):
+        """It ended while there was no worker: what was in the FIFO then went with its last writer."""
+        return self.worker_killed and self.exited["source"] == "reconcile"
 
     def state(self):
         streams = ", ".join(f"{s.name} {s.position} of {len(s.expected or b'')}" for s in self.streams.values())
