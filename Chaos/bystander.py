@@ -57,6 +57,9 @@ def watch(path, rootfs, name):
     send("run", container=name, rootfs=rootfs, args=["sleep", "100000"])
     lines = connection.makefile("rb")
     for line in lines:
+        if not line.endswith(b"\n"):
+            # The worker was killed in the middle of it.
+            break
         line = json.loads(line)
         if line.get("event") in ("task.started", "process.started") and line["container"] != name:
             send("stdio.attach", container=line["container"], process=line.get("process", "init"), role="observer")

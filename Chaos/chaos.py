@@ -53,7 +53,7 @@ class Chaos:
         orchestrator = self.orchestrator
         keeper = asyncio.create_task(orchestrator.keep_connected())
         await orchestrator.up.wait()
-        self.faults = Faults(orchestrator, self.world, self.kinds(), self.chance("faults"), self.forgets())
+        self.faults = Faults(orchestrator, self.world, self.kinds(), self.chance("faults"), await self.forgets())
         await orchestrator.find_keys()
         if not orchestrator.keys:
             print("# this worker has no keys: what became of a command whose reply is lost has to be looked up")
@@ -80,8 +80,8 @@ class Chaos:
             return [kind for kind in self.options.faults if kind != "worker"]
         return self.options.faults
 
-    def forgets(self):
-        version = self.orchestrator.connection.greeting.result()["containerd"]["version"]
+    async def forgets(self):
+        version = (await self.orchestrator.ask("version", {}))["result"]["containerd"]["version"]
         return not version.startswith("1.6")
 
     def chance(self, name):

@@ -18,6 +18,8 @@ class Connection(asyncio.Protocol):
         # Whether its lifecycle events are those to go by.
         self.counts = False
         self.last_id, self.waiting = 0, {}
+        # Containers of commands without a reply, by id.
+        self.concerned = {}
 
     @classmethod
     async def open(cls, path, on_event, log=None):
@@ -56,6 +58,7 @@ class Connection(asyncio.Protocol):
             self.greeting.set_result(line["hello"])
         elif line.get("id") in self.waiting:
             future, first = self.waiting.pop(line["id"])
+            self.concerned.pop(line["id"])
             if first:
                 first(line)
             if not future.done():
@@ -74,6 +77,7 @@ class Connection(asyncio.Protocol):
         number = self.last_id
         future = asyncio.get_running_loop().create_future()
         self.waiting[number] = future, first
+        self.concerned[number] = arguments.get("container")
         self.send(command, arguments, id=number, **envelope)
         if cancel_after is not None:
             asyncio.get_running_loop().call_later(cancel_after, self.cancel, number)

@@ -53,6 +53,7 @@ class Faults:
 
     async def worker(self):
         self.mark(disturbed=True, worker_killed=True)
+        self.orchestrator.cut_off |= set(self.orchestrator.connection.concerned.values())
         self.world.kill_worker()
         await asyncio.sleep(self.chance.choice((0, 0.1, 0.5, 1.5)))
         self.world.start_worker()

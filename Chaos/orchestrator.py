@@ -13,6 +13,8 @@ class Orchestrator:
         self.world, self.log = world, log
         self.violations, self.numbers, self.gaps = [], collections.Counter(), collections.Counter()
         self.processes, self.containers = {}, collections.defaultdict(list)
+        # Those that a command was under way for when the worker was killed.
+        self.cut_off = set()
         self.connection, self.up, self.stopping = None, asyncio.Event(), False
         self.listener = None
         # The last event that was seen.
@@ -99,6 +101,7 @@ class Orchestrator:
                 # Whether anything is missing shows in the account.
                 self.log("!", f"{process.name}: stdio.attach from {offsets}: {error}")
                 process.refused = error["code"]
+                process.look()
                 return
             await asyncio.sleep(error.get("retry_after_ms", 100) / 1000)
 

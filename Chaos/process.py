@@ -82,7 +82,7 @@ class Process:
         stdout = self.streams["stdout"]
         if self.plan and stdout.position >= len(stdout.expected):
             self.ready.set()
-        if self.closed and all(self.has_all(name) for name in self.streams):
+        if self.closed and (self.refused or all(self.has_all(name) for name in self.streams)):
             self.ended.set()
         if self.exited:
             self.ready.set()
