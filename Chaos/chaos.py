@@ -31,22 +31,27 @@ class Chaos:
         self.world = World(options.worker, "chaos", options.log)
         self.noise = random.Random(options.seed).randbytes(NOISE)
         self.orchestrator = Orchestrator(self.world, self.log)
-        self.outcomes, self.lives = {}, []
+        self.faults, self.outcomes, self.lives = None, {}, []
 
     async def run(self):
-        """Bounded in time, whatever happens; what fails in here must not go unseen."""
-        running = asyncio.create_task(self.run_all())
+        """Bounded in time, whatever happens; what fails in a callback must not go unseen."""
+        running, failures = asyncio.create_task(self.run_all()), []
 
         def failed(loop, context):
             loop.default_exception_handler(context)
-            self.orchestrator.complain("this program", "failure", "none", str(context.get("exception", context["message"])))
+            failures.append(str(context.get("exception", context["message"])))
             running.cancel()
 
         asyncio.get_running_loop().set_exception_handler(failed)
         try:
             await asyncio.wait_for(running, self.options.seconds + 2 * GRACE)
-        except (asyncio.CancelledError, TimeoutError):
-            self.orchestrator.complain("this program", "end", f"within {self.options.seconds + 2 * GRACE:g} s", "none")
+        except asyncio.CancelledError:
+            if not failures:
+                raise
+        except TimeoutError:
+            failures.append(f"not over within {self.options.seconds + 2 * GRACE:g} s")
+        for failure in failures:
+            self.orchestrator.complain("this program", "end", "none before the account", failure)
 
     async def run_all(self):
         (self.world.shared / "noise").write_bytes(self.noise)
@@ -101,6 +106,11 @@ class Chaos:
     async def status(self):
         return (await self.orchestrator.ask("worker.status", {}))["result"]
 
+    def tear_down(self):
+        if self.faults:
+            self.faults.bystanders.kill_all()
+        self.world.tear_down()
+
     # The report
 
     def report(self):
@@ -146,10 +156,11 @@ def main():
     try:
         chaos.world.set_up()
         asyncio.run(chaos.run())
+    except KeyboardInterrupt:
+        print("# interrupted")
+        sys.exit(130)
     finally:
-        if "chaos" in locals() and hasattr(chaos, "faults"):
-            chaos.faults.bystanders.kill_all()
-        chaos.world.tear_down()
+        chaos.tear_down()
     chaos.report()
     sys.exit(1 if chaos.orchestrator.violations else 0)
 

@@ -75,7 +75,7 @@ class Process:
         if self.shim_killed or self.worker_killed:
             return True
         # Of an exec that is closed the worker keeps only what it has not sent.
-        return self.disturbed and (self.plan.drop or not self.plan.window or self.process != "init" and self.exited)
+        return self.disturbed and (self.plan.drop or not self.plan.window or self.process != "init")
 
     def look(self):
         """Whether enough has come to go on."""

@@ -144,6 +144,9 @@ def main():
     try:
         soak.world.set_up()
         table = asyncio.run(soak.run())
+    except KeyboardInterrupt:
+        print("# interrupted")
+        sys.exit(130)
     finally:
         soak.world.tear_down()
     sys.exit(0 if report(table, soak, time.monotonic() - began) else 1)
