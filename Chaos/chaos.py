@@ -110,6 +110,7 @@ class Chaos:
         if self.faults:
             self.faults.bystanders.kill_all()
         self.world.tear_down()
+        self.world.remove_sockets({container for container, _ in self.orchestrator.processes})
 
     # The report
 

@@ -1,5 +1,6 @@
 """Everything that is not ours to test: a directory, a containerd, a root file system, and the worker's process."""
 import asyncio
+import hashlib
 import os
 import pathlib
 import shutil
@@ -59,11 +60,13 @@ class World:
     # Worker
 
     def start_worker(self):
-        command = [self.program, "--listen", self.socket, "--containerd-address", self.containerd_socket,
+        # The guard knows it by its name.
+        command = ["containerd-worker", "--listen", self.socket, "--containerd-address", self.containerd_socket,
                    "--state-dir", self.state, "--namespace", self.namespace, "--log-level", "debug" if self.keep else "warning"]
         with open(self.directory / "worker.log", "ab") as log:
             # A session of its own: a ^C is for us, and we end it when we are ready.
-            self.worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.worker = subprocess.Popen(command, executable=self.program, stdin=subprocess.DEVNULL, stdout=log,
+                                           stderr=log, start_new_session=True)
 
     def kill_worker(self):
         self.worker.kill()
@@ -86,6 +89,12 @@ class World:
         for pid, arguments in processes():
             if os.path.basename(arguments[0]) == "containerd" and str(self.directory / "c" / "config.toml") in arguments:
                 kill(pid)
+
+    def remove_sockets(self, containers):
+        """Those of killed shims, which nobody else takes away: their names are made of where containerd listens."""
+        for container in containers:
+            path = f"{self.containerd_socket}/{self.namespace}/{container}"
+            pathlib.Path("/run/containerd/s", hashlib.sha256(path.encode()).hexdigest()).unlink(missing_ok=True)
 
     def ctr(self, *arguments):
         """containerd's own answer; the worker is not asked."""
