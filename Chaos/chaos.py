@@ -56,6 +56,7 @@ class Chaos:
     async def run_all(self):
         (self.world.shared / "noise").write_bytes(self.noise)
         orchestrator = self.orchestrator
+        await self.world.worker_listens()
         keeper = asyncio.create_task(orchestrator.keep_connected())
         await orchestrator.up.wait()
         self.faults = Faults(orchestrator, self.world, self.kinds(), self.chance("faults"), await self.forgets())

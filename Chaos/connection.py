@@ -67,7 +67,8 @@ class Connection(asyncio.Protocol):
     def send(self, command, arguments, **envelope):
         line = {"command": command, **envelope, "arguments": arguments}
         self.log(">", line)
-        self.transport.write(json.dumps(line).encode() + b"\n")
+        if not self.transport.is_closing():
+            self.transport.write(json.dumps(line).encode() + b"\n")
 
     async def request(self, command, arguments, first=None, cancel_after=None, **envelope):
         """The reply, a result or an error. `first` sees it before any line that comes behind it."""

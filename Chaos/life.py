@@ -2,10 +2,10 @@
 import asyncio
 import itertools
 
-from connection import Lost
 from plan import Plan
 from process import Process
 from stdin import Stdin
+from step import Step, pause
 
 
 class Life:
@@ -62,54 +62,44 @@ class Life:
     async def remove(self):
         if self.chance.random() < 0.6:
             unsure = self.init.started != "yes"
-            await self.insist("task.delete", {"container": self.name, "force": unsure}, "not_found", before=unsure)
+            await self.insist("task.delete", {"container": self.name, "force": unsure}, "not_found", unsure=unsure)
         await self.insist("container.delete", {"container": self.name, "force": True}, "not_found")
 
     # How a step is done
 
-    async def insist(self, command, arguments, done="", before=False):
-        """Until it is done; `done` is the error that says so where an earlier attempt, or what was `before`, may have
-        done it."""
-        for attempt in itertools.count():
-            error = await self.attempt(command, arguments)
-            if error is None or error["code"] == done and (attempt or before or self.shim_killed) or verdict(error) == "done":
+    def step(self, command, arguments):
+        return Step(self.orchestrator, command, arguments, f"{self.name}/{next(self.keys)}/{command}")
+
+    async def insist(self, command, arguments, done="", unsure=False):
+        """Until it is done; `done` is the error that says so where that is `unsure`."""
+        while True:
+            kind, error = await self.step(command, arguments).run(self.disturb())
+            if kind == "done" or kind == "refused" and error["code"] == done and (unsure or self.shim_killed):
                 return True
-            if verdict(error) == "refused":
+            if kind == "refused":
                 if not self.shim_killed:
                     self.orchestrator.complain(self.name, command, "a result", str(error))
                 return False
-            await asyncio.sleep(error.get("retry_after_ms", 100) / 1000)
-
-    async def attempt(self, command, arguments):
-        """None, or the error. Each attempt has its key, with which it is repeated over every loss."""
-        key = f"{self.name}/{next(self.keys)}/{command}"
-        try:
-            reply = await self.orchestrator.call(command, arguments, key=key, **self.disturb())
-        except Lost:
-            return {"code": "lost", "effect": "unknown"}
-        error = reply.get("error")
-        if error:
-            self.orchestrator.numbers[f"error {error['code']}"] += 1
-            if error.get("effect") == "unknown":
-                self.orchestrator.numbers["effect unknown"] += 1
-        return error
+            unsure = True
+            await pause(error)
 
     async def start(self, process):
         """Whether it was started for certain."""
         command, arguments = self.start_command(process)
-        for attempt in itertools.count():
+        unsure, answer = False, "again"
+        while answer == "again":
             process.started = "asked"
-            connection = self.orchestrator.connection
-            error = await self.attempt(command, arguments)
-            answer = self.judge(process, error, attempt)
+            connection, step = self.orchestrator.connection, self.step(command, arguments)
+            kind, error = await step.run(self.disturb())
+            answer = self.judge(process, kind, error, unsure)
             if answer == "look":
                 answer = await self.look(process, error)
-            if answer != "again":
-                process.started = answer
-                if answer == "yes" and (error or connection is not self.orchestrator.connection):
-                    await self.orchestrator.attach(self.orchestrator.connection, process)
-                return answer == "yes"
-            await asyncio.sleep(0.05)
+            unsure = True
+        process.started = answer
+        if answer == "yes" and (step.attempts > 1 or error or connection is not self.orchestrator.connection):
+            # Whether the attach that was sent with it took effect here is not known.
+            await self.orchestrator.attach(self.orchestrator.connection, process)
+        return answer == "yes"
 
     def start_command(self, process):
         plan = process.plan
@@ -120,19 +110,16 @@ class Life:
             return "task.start", {"container": self.name, **options}
         return "process.exec", {**process.target(), "args": plan.arguments(), **options}
 
-    def judge(self, process, error, attempt):
-        kind = "done" if error is None else verdict(error)
+    def judge(self, process, kind, error, unsure):
         if kind == "done":
             return "yes"
         if self.shim_killed:
             return "unknown"
-        if kind == "refused":
-            if error["code"] == "already_exists" and attempt:
-                return "look"
-            if not (self.init.exited and process is not self.init):
-                self.orchestrator.complain(process.name, "start", "a result", str(error))
-            return "unknown"
-        return "again" if kind == "none" else "look"
+        if kind == "unknown" or error["code"] == "already_exists" and unsure:
+            return "look"
+        if process is self.init or not self.init.exited:
+            self.orchestrator.complain(process.name, "start", "a result", str(error))
+        return "unknown"
 
     async def look(self, process, error):
         """Whether the process is there, after a start of which nobody knows whether it was done."""
@@ -151,15 +138,6 @@ class Life:
     async def take_back(self, process):
         """It was made, but never ran. The worker may be about to do the same."""
         if process is self.init:
-            await self.insist("task.delete", {"container": self.name, "force": True}, "not_found", before=True)
+            await self.insist("task.delete", {"container": self.name, "force": True}, "not_found", unsure=True)
         else:
-            await self.insist("process.delete", process.target(), "not_found", before=True)
-
-
-def verdict(error):
-    """What an error says of the effect: none, done, unknown, or that it is refused."""
-    if "effect" in error:
-        return error["effect"]
-    if error["code"] in ("busy", "shutting_down"):
-        return "none"
-    return "unknown" if error["code"] in ("unavailable", "cancelled", "deadline_exceeded") else "refused"
+            await self.insist("process.delete", process.target(), "not_found", unsure=True)

@@ -142,16 +142,13 @@ class Process:
         stream, told = self.streams[name], self.closed.get(name) or {}
         if stream.position != told.get("bytes"):
             self.complain(f"{name} in process.closed", f"{stream.position} bytes", str(told))
-        if self.shim_killed or told.get("end") == "lost" and self.unread():
+        if self.shim_killed or told.get("end") == "lost" and self.worker_killed:
+            # It ended while there was no worker: what was in the FIFO then went with its last writer.
             return
         if stream.position != len(stream.expected):
             self.complain(f"{name}", f"{len(stream.expected)} bytes", f"{stream.position}, {told}")
         if told.get("end") != "eof" and not stream.gaps:
             self.complain(f"{name}: end", "eof", str(told.get("end")))
-
-    def unread(self):
-        """It ended while there was no worker: what was in the FIFO then went with its last writer."""
-        return self.worker_killed and self.exited["source"] == "reconcile"
 
     def state(self):
         streams = ", ".join(f"{s.name} {s.position} of {len(s.expected or b'')}" for s in self.streams.values())

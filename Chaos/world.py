@@ -20,7 +20,8 @@ class World:
         # Short: the kernel takes 108 bytes for a socket's path.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"cw-{name}-", dir="/tmp"))
         self.directory.chmod(0o711)
-        self.namespace = self.directory.name
+        # What mkdtemp makes up is no name for a namespace.
+        self.namespace = f"cw-{name}-{os.urandom(4).hex()}"
         self.state = self.directory / "state"
         self.shared = self.directory / "shared"
         self.rootfs = self.directory / "rootfs"
@@ -74,6 +75,8 @@ class World:
 
     async def worker_listens(self):
         for _ in range(1000):
+            if self.worker.poll() is not None:
+                raise RuntimeError("the worker has ended: " + read(self.directory / "worker.log")[-500:])
             with socket.socket(socket.AF_UNIX) as probe:
                 if probe.connect_ex(self.socket) == 0:
                     return
