@@ -7,6 +7,9 @@ from process import Process
 from stdin import Stdin
 from step import Step, pause
 
+# More than the drain deadline, the longest stall and the longest script together.
+PATIENCE = 40
+
 
 class Life:
     """`disturb` gives what else a command is sent with: a short deadline, or a cancel behind it."""
@@ -55,9 +58,14 @@ class Life:
             await process.ready.wait()
             process.kill_asked = True
             await self.insist("process.kill", {**process.target(), "signal": "KILL"}, "not_found")
-        await process.ended.wait()
+        try:
+            await asyncio.wait_for(process.ended.wait(), PATIENCE)
+        except TimeoutError:
+            # What is missing shows in the account; the rest of this life goes on.
+            self.orchestrator.log("!", f"{process.name}: {process.state()}")
         if stdin:
-            await stdin
+            stdin.cancel()
+            await asyncio.gather(stdin, return_exceptions=True)
 
     async def remove(self):
         if self.chance.random() < 0.6:
