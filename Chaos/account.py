@@ -42,7 +42,7 @@ def shims(orchestrator, world):
     return sorted(left - left_by_containerd)
 
 
-def settle_rest(orchestrator, world, before, after):
+def settle_rest(orchestrator, world):
     """Nothing may be left; what takes a moment to go has it."""
     remains = {
         "tasks": lambda: world.ctr("tasks", "list", "-q"),
@@ -59,6 +59,10 @@ def settle_rest(orchestrator, world, before, after):
             time.sleep(0.2)
         if left:
             orchestrator.complain("at the end", name, "none", f"{len(left)}: {' '.join(map(str, left[:5]))}")
+
+
+def settle_worker(orchestrator, world, before, after):
+    """What the worker says of itself, once everything else is gone."""
     if after["fds"] > before["fds"] + SPARE_FDS:
         orchestrator.complain("at the end", "fds of the worker", f"{before['fds']}", f"{after['fds']}")
     if after["containers"] or after["processes"]:

@@ -74,8 +74,8 @@ class Chaos:
             lane.cancel()
         for lane in set(lanes) - late:
             lane.result()
-        await asyncio.sleep(1)
-        account.settle_rest(orchestrator, self.world, before, await self.status())
+        await asyncio.to_thread(account.settle_rest, orchestrator, self.world)
+        account.settle_worker(orchestrator, self.world, before, await self.status())
         self.outcomes = account.settle_processes(orchestrator, self.world)
         orchestrator.close()
         await keeper
