@@ -70,8 +70,9 @@ class Faults:
             return
         container = self.chance.choice(sorted(shims))
         for process in self.orchestrator.processes.values():
-            if process.container == container and not process.exited:
-                process.shim_killed = True
+            if process.container == container:
+                process.shim_gone = True
+                process.shim_killed = not process.exited
         self.orchestrator.log("*", f"shim of {container}")
         kill(shims[container])
 

@@ -30,7 +30,7 @@ class Life:
 
     @property
     def shim_killed(self):
-        return self.init.shim_killed
+        return self.init.shim_gone
 
     async def run(self):
         if await self.create():

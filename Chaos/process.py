@@ -21,6 +21,8 @@ class Process:
         self.told, self.exited, self.closed = [], None, None
         # What was done to it.
         self.shim_killed, self.worker_killed, self.disturbed, self.kill_asked = False, False, False, False
+        # The shim may also be killed after its end; then its task is gone all the same.
+        self.shim_gone = False
         # containerd may forget the exit of a task that ends while it is down.
         self.forgettable = False
         self.refused = None
