@@ -39,7 +39,7 @@ extension ContainerRuntime {
     }
     let exit =
       process.life.exit
-      ?? ExitStatus(code: answer.exitStatus, exitedAt: Timestamp(answer.exitedAt), source: .reconcile)
+      ?? ExitStatus(code: answer.exitStatus, exitedAt: Timestamp(ofExit: answer.exitedAt), source: .reconcile)
     removeTask(of: container, exit)
     return exit
   }
@@ -119,12 +119,15 @@ extension ContainerRuntime {
     if let ended = container.process(exec), ended.isDeleted {
       return ProcessStatusReport(status: "stopped", pid: ended.pid, exit: ended.life.exit)
     }
-    guard let process = try await get(id, exec: exec) else {
+    // What a start that was cut short has left is none of anybody's.
+    let isLeftover = exec == nil && container.task == nil && container.hadCutStart
+    guard !isLeftover, let process = try await get(id, exec: exec) else {
       throw RuntimeError(.notFound, "container \(id) has no \(exec.map { "process \($0)" } ?? "task")")
     }
     let exit =
       process.status == .stopped
-      ? ExitStatus(code: process.exitStatus, exitedAt: Timestamp(process.exitedAt), source: .reconcile) : nil
+      ? ExitStatus(
+        code: process.exitStatus, exitedAt: Timestamp(ofExit: process.exitedAt), source: .reconcile) : nil
     return ProcessStatusReport(
       status: "\(process.status)", pid: process.pid, exit: container.process(exec)?.life.exit ?? exit)
   }

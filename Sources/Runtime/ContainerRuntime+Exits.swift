@@ -34,7 +34,7 @@ extension ContainerRuntime {
       do throws(RuntimeError) {
         let answer = try await containerd.call(ContainerdService.Tasks.wait, request, timeout: nil)
         process.exited(
-          ExitStatus(code: answer.exitStatus, exitedAt: Timestamp(answer.exitedAt), source: .wait))
+          ExitStatus(code: answer.exitStatus, exitedAt: Timestamp(ofExit: answer.exitedAt), source: .wait))
       } catch {
         if error.kind == .notFound || error.message.contains("ttrpc: closed") { await settle(process) }
       }
@@ -76,7 +76,7 @@ extension ContainerRuntime {
 
   func stopped(_ process: ContainerProcess, _ found: CDProcess) {
     let status = ExitStatus(
-      code: found.exitStatus, exitedAt: Timestamp(found.exitedAt), source: .reconcile)
+      code: found.exitStatus, exitedAt: Timestamp(ofExit: found.exitedAt), source: .reconcile)
     guard let container = containers[process.container] else { return process.exited(status) }
     end(process, in: container, status)
   }

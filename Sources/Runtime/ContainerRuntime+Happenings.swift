@@ -93,7 +93,7 @@ extension ContainerRuntime {
     }
     end(
       process, in: container,
-      ExitStatus(code: event.exitStatus, exitedAt: Timestamp(event.exitedAt), source: .event))
+      ExitStatus(code: event.exitStatus, exitedAt: Timestamp(ofExit: event.exitedAt), source: .event))
     if exec == nil { endOrphans(of: container) }
     return true
   }
@@ -108,7 +108,7 @@ extension ContainerRuntime {
     if task.isBeingDeleted || task.isOwn && task.life.phase < .started { return false }
     end(
       task, in: container,
-      ExitStatus(code: event.exitStatus, exitedAt: Timestamp(event.exitedAt), source: .event))
+      ExitStatus(code: event.exitStatus, exitedAt: Timestamp(ofExit: event.exitedAt), source: .event))
     for exec in container.execs.values {
       exec.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     }

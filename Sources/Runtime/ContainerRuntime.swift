@@ -37,6 +37,7 @@ package final class ContainerRuntime {
   let keepsBundles: Bool
   let readSpec: @Sendable ([UInt8]) -> SpecFacts
   var recent = RecentProcesses()
+  private(set) var isStopped = false
   /// What earlier workers left is cleared away.
   var isSwept = false
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
@@ -213,6 +214,7 @@ package final class ContainerRuntime {
 
   /// Ends every call and lets go of all stdio. Containers go on running.
   package func stop() async {
+    isStopped = true
     subscription?.cancel()
     for container in containers.values {
       for process in container.processes { process.letGo() }
@@ -252,13 +254,21 @@ extension ContainerRuntime: ProcessHost {
     request.containerID = process.container
     request.execID = process.exec ?? ""
     request.stdin = true
-    do throws(RuntimeError) {
-      _ = try await containerd.call(ContainerdService.Tasks.closeIO, request)
-    } catch {
-      // Gone meanwhile: what was to be closed is closed.
-      if error.kind == .notFound || !process.isRunning { return }
-      log.error(
-        "CloseIO failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+    var pause = Duration.milliseconds(50)
+    // Without it the process waits for its end of stdin for ever.
+    while process.isRunning, !isStopped {
+      do throws(RuntimeError) {
+        _ = try await containerd.call(ContainerdService.Tasks.closeIO, request)
+        return
+      } catch {
+        // Gone meanwhile: what was to be closed is closed.
+        if error.kind == .notFound || !process.isRunning { return }
+        log.error(
+          "CloseIO failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+        guard [.unavailable, .unreachable, .deadlineExceeded].contains(error.kind) else { return }
+      }
+      await Loop.sleep(pause)
+      pause = min(pause * 2, .seconds(1))
     }
   }
 
@@ -291,5 +301,11 @@ extension ContainerSummary {
 extension Timestamp {
   init(_ timestamp: Google_Protobuf_Timestamp) {
     self.init(seconds: timestamp.seconds, nanoseconds: timestamp.nanos)
+  }
+
+  /// Nil for Go's zero time, in the year 1, which containerd has where it does not know.
+  init?(ofExit timestamp: Google_Protobuf_Timestamp) {
+    if timestamp.seconds <= 0 { return nil }
+    self.init(timestamp)
   }
 }

@@ -88,6 +88,9 @@ struct RecoveryTests {
     try await client.call(
       "process.exec",
       ["container": "stays", "process": "e1", "args": ["sh", "-c", "read x; exit 5"], "stdin": true])
+    // Sees the end of its stdin only by a call to containerd.
+    try await client.call(
+      "process.exec", ["container": "stays", "process": "e2", "args": ["cat"], "stdin": true, "attach": [:]])
     try await client.call("task.pause", ["container": "lives"])
     await containerd.kill()
     _ = try await client.event("containerd.disconnected")
@@ -96,8 +99,10 @@ struct RecoveryTests {
       client.history().last { $0["event"] == "task.started" && $0["container"] == "ends" }?["pid"].int)
     try await client.call("stdio.write", ["container": "ends", "text": "\n"])
     try await client.call("stdio.write", ["container": "stays", "process": "e1", "text": "\n"])
+    try await client.call("stdio.close", ["container": "stays", "process": "e2"])
     try await ProcessList.untilGone(pid_t(pid))
     try await containerd.start()
+    #expect(try await client.event("process.closed", container: "stays", process: "e2")["exit_code"] == 0)
     let connected = try await client.event("containerd.connected")
     let ended = try await client.event("process.exited", container: "ends")
     // containerd from 1.7 on forgets such a task (cleaning leaked shims), and with it the code.
