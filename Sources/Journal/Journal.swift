@@ -93,6 +93,14 @@ package final class Journal {
     }
   }
 
+  /// Whether there is an event of a name and a container since a time; nil where it may have been dropped.
+  package func told(_ name: String, container: String, since time: Int64) async -> Bool? {
+    if !batch.isEmpty { hand() }
+    return await withUnsafeContinuation { (continuation: UnsafeContinuation<Bool?, Never>) in
+      thread.ask(.told(name, container: container, since: time) { continuation.resume(returning: $0) })
+    }
+  }
+
   /// Ends the thread, once everything is written.
   package func close() async {
     await flush()

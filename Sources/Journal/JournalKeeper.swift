@@ -53,6 +53,15 @@ final class JournalKeeper {
     }
   }
 
+  func told(_ name: String, container: String, since time: Int64) -> Bool? {
+    do {
+      return try store?.told(name, container: container, since: time)
+    } catch {
+      fail("\(error)")
+      return nil
+    }
+  }
+
   /// What is in the file may not be continued, as it will miss what has been told since.
   private func fail(_ reason: String) {
     store = nil

@@ -12,6 +12,7 @@ final class Statements {
   private let insertKey: Statement
   private let insertProcess: Statement
   private let selectEvents: Statement
+  private let countEvents: Statement
   private let selectKeys: Statement
   private let selectProcesses: Statement
 
@@ -29,6 +30,8 @@ final class Statements {
     insertProcess = try database.prepare(
       "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
+    countEvents = try database.prepare(
+      "SELECT count(*) FROM events WHERE name = ? AND container = ? AND time >= ?")
     selectKeys = try database.prepare("SELECT * FROM keys")
     selectProcesses = try database.prepare("SELECT * FROM processes")
   }
@@ -63,6 +66,12 @@ final class Statements {
           container: container.isEmpty ? nil : container, line: row.bytes(4)))
     }
     return events
+  }
+
+  func told(_ name: String, container: String, since time: Int64) throws(DatabaseError) -> Bool {
+    var count: Int64 = 0
+    try countEvents.run(.text(name), .text(container), .int(time)) { count = $0.int(0) }
+    return count > 0
   }
 
   // MARK: - Keys

@@ -151,6 +151,11 @@ final class Store {
     try statements.events(after: sequence, limit: limit)
   }
 
+  func told(_ name: String, container: String, since time: Int64) throws(DatabaseError) -> Bool? {
+    if try statements.told(name, container: container, since: time) { return true }
+    return first <= 1 || bytes > 0 && oldest < time ? false : nil
+  }
+
   func keys() throws(DatabaseError) -> [StoredKey] { try statements.keys() }
 
   func processes() throws(DatabaseError) -> [ProcessRecord] { try statements.processes() }

@@ -152,7 +152,8 @@ extension ContainerRuntime {
   func deleteTaskRPC(_ id: String, timeout: Duration) async throws(RuntimeError) -> CDDeleteResponse {
     var request = CDDeleteTaskRequest()
     request.containerID = id
-    return try await containerd.call(ContainerdService.Tasks.delete, request, timeout: timeout)
+    // Cut short, containerd forgets the task and leaves its shim (seen with 1.6), which no call reaches any more.
+    return try await containerd.callToTheEnd(ContainerdService.Tasks.delete, request, timeout: timeout)
   }
 
   func deleteProcessRPC(_ id: String, _ exec: String, timeout: Duration) async throws(RuntimeError) {

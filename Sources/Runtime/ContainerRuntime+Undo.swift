@@ -66,7 +66,8 @@ extension ContainerRuntime {
 
   /// A task that a start left, of which the client was told that it failed or nothing at all: it goes, whatever it does.
   func removeCutStart(_ found: CDProcess, of container: Container) async throws(RuntimeError) {
-    guard found.stdout.hasPrefix(container.bundle + "/") else { return }
+    // Of one whose shim does not answer the FIFOs are not told.
+    guard found.stdout.isEmpty || found.stdout.hasPrefix(container.bundle + "/") else { return }
     if let leftover = await removeFailed(container.id, exec: nil) { throw leftover }
     if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
   }

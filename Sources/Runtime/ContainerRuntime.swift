@@ -99,6 +99,11 @@ package final class ContainerRuntime {
     return created
   }
 
+  /// Of a creation that was cut short in telling.
+  package func tellCreated(_ id: String) {
+    tell(.containerCreated(id))
+  }
+
   /// A container that this worker has at hand, or else containerd has: then with its task and execs. Who asks while it is
   /// being loaded waits for the same answer, which nobody's cancellation cuts short.
   package func load(_ id: String) async throws(RuntimeError) -> Container {

@@ -44,12 +44,13 @@ package final class Containerd {
   /// Like `call`, but a cancelled command does not cancel it: for calls that containerd would leave half done. A
   /// Create that is cancelled can leave a shim that no call reaches any more.
   func callToTheEnd<Request: Message & Sendable, Response: Message & Sendable>(
-    _ method: UnaryMethod<Request, Response>, _ request: Request, stage: RuntimeError.Stage? = nil
+    _ method: UnaryMethod<Request, Response>, _ request: Request, timeout: Duration? = Containerd.timeout,
+    stage: RuntimeError.Stage? = nil
   ) async throws(RuntimeError) -> Response {
     // A task of its own does not inherit the cancellation.
     let outcome = await Task { @Loop () -> Result<Response, RuntimeError> in
       do throws(RuntimeError) {
-        return .success(try await call(method, request, stage: stage))
+        return .success(try await call(method, request, timeout: timeout, stage: stage))
       } catch {
         return .failure(error)
       }
