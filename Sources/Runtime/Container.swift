@@ -21,6 +21,8 @@ package final class Container {
   var outOfMemory = false
   /// A worker was killed while it started the task: containerd may still be at it.
   var hadCutStart = false
+  /// Execs of which the same may be.
+  var cutExecs: Set<String> = []
   /// Such kills that have been put down to a process.
   var knownKills: UInt64 = 0
   /// Execs that are deleted in containerd and kept for whoever asks, the oldest first.

@@ -80,8 +80,10 @@ extension ContainerRuntime {
         return created
       } catch {
         let isTaken = error.kind == .alreadyExists || error.message.contains("file exists")
-        guard isTaken, pause < .seconds(4), !Task.isCancelled else { throw error }
+        guard isTaken else { throw error }
+        if pause > .seconds(4) { throw RuntimeError(.unavailable, error.message) }
       }
+      if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
       if let found = try await get(container.id, exec: nil) { try await removeCutStart(found, of: container) }
       await Loop.sleep(pause)
       pause *= 2
@@ -133,6 +135,7 @@ extension ContainerRuntime {
     if let known = container.execs[exec], !known.isDeleted {
       throw RuntimeError(.alreadyExists, "process \(exec) exists")
     }
+    if container.cutExecs.remove(exec) != nil { _ = await removeFailed(id, exec: exec) }
     container.execs[exec]?.giveUpPlace()
     let process = try makeProcess(container, exec: exec, options, terminal: terminal)
     container.execs[exec] = process

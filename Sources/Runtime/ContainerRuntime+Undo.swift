@@ -11,8 +11,10 @@ extension ContainerRuntime {
     of process: ContainerProcess, in container: Container, after error: RuntimeError
   ) async -> RuntimeError {
     // A task of its own does not inherit the command's cancellation.
-    let leftover = await Task { @Loop in await self.removeFailed(process.container, exec: process.exec) }
-      .value
+    // Somebody else's process of this name is not ours to remove.
+    let leftover =
+      error.kind == .alreadyExists
+      ? nil : await Task { @Loop in await self.removeFailed(process.container, exec: process.exec) }.value
     let told = process.life.phase >= .added
     let isOpen = leftover != nil || [.unavailable, .deadlineExceeded].contains(error.kind)
     let record = process.undone(told ? .unknown : .withdrawn)
@@ -21,7 +23,11 @@ extension ContainerRuntime {
       // It may be there when containerd comes again, to this worker or the next.
       container.hadCutStart = true
       note(told ? .unknown : .withdrawn, of: process)
-      if process.exec == nil { journal?.append(.process(record)) }
+      if let exec = process.exec {
+        container.cutExecs.insert(exec)
+      } else {
+        journal?.append(.process(record))
+      }
     }
     if let exec = process.exec {
       container.execs[exec] = nil

@@ -132,7 +132,13 @@ package final class ContainerRuntime {
       answer = try await containerd.call(ContainerdService.Containers.get, request)
     } catch {
       guard error.kind == .notFound else { throw error }
-      if let container = containers[id], container.isUnsettled { await loseRestored(container) }
+      if let container = containers[id] {
+        if container.isUnsettled {
+          await loseRestored(container)
+        } else if container.processes.allSatisfy(\.isDeleted) {
+          forget(container)
+        }
+      }
       throw RuntimeError(.notFound, "no such container: \(id)")
     }
     let found = answer.container
