@@ -19,6 +19,8 @@ package final class Container {
   var pendingSize: WindowSize?
   /// containerd has told of a kill for lack of memory since the task began.
   var outOfMemory = false
+  /// By a command of this worker, not of an earlier one.
+  var isCreatedHere = false
   /// A worker was killed while it started the task: containerd may still be at it.
   var hadCutStart = false
   /// Execs of which the same may be.

@@ -161,15 +161,8 @@ extension ContainerRuntime {
     if orphan == .stays { return }
     process.discardUnread()
     Task { @Loop in
-      do throws(RuntimeError) {
-        if process.isRunning { try await killRPC(container.id, exec: process.exec, signal: 9, all: false) }
-        if orphan == .goes, process.exec == nil { try await delete(container.id, force: true) }
-      } catch {
-        if error.kind == .notFound { return }
-        log.warning(
-          "cannot end what its connection left",
-          metadata: ["container": "\(container.id)", "error": "\(error.message)"])
-      }
+      await kill(process)
+      if orphan == .goes, process.exec == nil { await remove(container.id) }
     }
   }
 }

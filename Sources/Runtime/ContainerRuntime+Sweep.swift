@@ -3,6 +3,43 @@ internal import Glibc
 internal import Journal
 internal import Logging
 
+/// What nobody waits for any more, and is done however long containerd is away.
+extension ContainerRuntime {
+  /// Kills a process.
+  package func kill(_ process: ContainerProcess) async {
+    await insist("kill", process.container) { () async throws(RuntimeError) in
+      guard process.isRunning else { return }
+      try await self.killRPC(process.container, exec: process.exec, signal: UInt32(SIGKILL), all: false)
+    }
+  }
+
+  /// Deletes a container with everything.
+  package func remove(_ id: String) async {
+    await insist("delete", id) { () async throws(RuntimeError) in try await self.delete(id, force: true) }
+  }
+
+  /// Returns after the first attempt; the others are made beside.
+  private func insist(
+    _ what: String, _ id: String, pause: Duration = .milliseconds(50),
+    _ body: @escaping @Loop () async throws(RuntimeError) -> Void
+  ) async {
+    if isStopped { return }
+    do throws(RuntimeError) {
+      return try await body()
+    } catch {
+      if error.kind == .notFound { return }
+      log.warning(
+        "cannot \(what) what nobody waits for",
+        metadata: ["container": "\(id)", "error": "\(error.message)"])
+      guard [.unavailable, .unreachable, .deadlineExceeded].contains(error.kind) else { return }
+    }
+    Task { @Loop in
+      await Loop.sleep(pause)
+      await insist(what, id, pause: min(pause * 2, .seconds(2)), body)
+    }
+  }
+}
+
 /// Containers that are gone, of which an earlier worker was cut short in telling and in clearing away.
 extension ContainerRuntime {
   /// Once, after the first word of containerd.
@@ -12,6 +49,7 @@ extension ContainerRuntime {
     let bundles = FIFOSet.names(in: bundles).filter {
       !keepsBundles && FIFOSet.hasOurs(in: "\(self.bundles)/\($0)")
     }
+    await removeOrphans()
     let undone = containers.values.filter { $0.hadCutStart && $0.processes.isEmpty }
     if bundles.isEmpty, undone.isEmpty { return isSwept = true }
     do throws(RuntimeError) {
@@ -34,5 +72,18 @@ extension ContainerRuntime {
     if let known, !known.processes.isEmpty { return }
     guard known != nil || access(bundles + "/" + id, F_OK) == 0 else { return }
     forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
+  }
+
+  /// Containers of a `run` that ended with its worker before it had a task.
+  private func removeOrphans() async {
+    do throws(RuntimeError) {
+      for orphan in try await list(["labels.\"\(ContainerRuntime.orphanLabel)\"==1"])
+      where orphan.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
+        if let known = containers[orphan.id], known.isCreatedHere || known.task != nil { continue }
+        await remove(orphan.id)
+      }
+    } catch {
+      log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
+    }
   }
 }

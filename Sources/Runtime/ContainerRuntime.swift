@@ -50,6 +50,8 @@ package final class ContainerRuntime {
   package nonisolated static let bundleLabel = "containerd-worker/bundle"
   /// The idempotency key of the command that created a container.
   package nonisolated static let keyLabel = "containerd-worker/key"
+  /// 1 on a container that is to go with the connection that it was created for.
+  package nonisolated static let orphanLabel = "containerd-worker/ends-with-connection"
   /// What became of starts that an earlier worker was cut short in or after, by the key of their command.
   package internal(set) var fates: [String: Fate] = [:]
 
@@ -94,6 +96,7 @@ package final class ContainerRuntime {
     let created = Container(
       id: new.id, bundle: bundle,
       metadata: ContainerMetadata(spec: new.spec, facts: readSpec(new.spec), shim: new.shim))
+    created.isCreatedHere = true
     containers[new.id] = created
     tell(.containerCreated(new.id))
     return created

@@ -113,14 +113,7 @@ final class Server {
     cleanUps += 1
     Task { @Loop in
       defer { cleanUps -= 1 }
-      do throws(RuntimeError) {
-        try await runtime.kill(process.container, exec: process.exec, signal: Signal.kill, all: false)
-      } catch {
-        if error.kind == .notFound { return }
-        log.warning(
-          "cannot kill what its connection left",
-          metadata: ["container": "\(process.container)", "error": "\(error.message)"])
-      }
+      await runtime.kill(process)
     }
   }
 

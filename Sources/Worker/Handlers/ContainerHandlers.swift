@@ -22,7 +22,9 @@ extension ContainerCreate: HandledCommand {
 extension ContainerDescription {
   /// Creates the container that this describes.
   @Loop
-  func create(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Container {
+  func create(
+    _ id: String, _ context: CommandContext, endsWithConnection: Bool = false
+  ) async throws(ProtocolError) -> Container {
     let server = context.server
     let spec: JSONValue =
       switch source {
@@ -31,6 +33,7 @@ extension ContainerDescription {
       }
     var labels = labels
     labels[ContainerRuntime.keyLabel] = context.ticket.request.key
+    labels[ContainerRuntime.orphanLabel] = endsWithConnection ? "1" : nil
     let new = NewContainer(
       id: id, spec: spec.encoded, labels: labels, shim: try shim(byDefault: server.options.runtime))
     return try await translating(container: id) { () async throws(RuntimeError) in

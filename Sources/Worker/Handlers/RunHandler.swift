@@ -12,7 +12,7 @@ extension Run: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let id = container ?? Run.makeID()
     let server = context.server
-    let created = try await description.create(id, context)
+    let created = try await description.create(id, context, endsWithConnection: onDisconnect == .kill)
     let outcome: Outcome
     do throws(ProtocolError) {
       outcome = try await runTask(id, context)
@@ -61,12 +61,7 @@ extension Run: HandledCommand {
     await server.cleanUp {
       // Somebody else may have deleted it, and made another one of this id.
       guard server.runtime.containers[id] === container else { return }
-      do throws(RuntimeError) {
-        try await server.runtime.delete(id, force: true)
-      } catch {
-        if error.kind == .notFound { return }
-        server.log.error("cannot delete", metadata: ["container": "\(id)", "error": "\(error.message)"])
-      }
+      await server.runtime.remove(id)
     }
   }
 
