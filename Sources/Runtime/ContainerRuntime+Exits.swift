@@ -75,8 +75,10 @@ extension ContainerRuntime {
   }
 
   func stopped(_ process: ContainerProcess, _ found: CDProcess) {
+    // Behind a shim that died while it was away, containerd says 0 at no time.
+    let time = Timestamp(ofExit: found.exitedAt)
     let status = ExitStatus(
-      code: found.exitStatus, exitedAt: Timestamp(ofExit: found.exitedAt), source: .reconcile)
+      code: time == nil ? nil : found.exitStatus, exitedAt: time, source: time == nil ? .lost : .reconcile)
     guard let container = containers[process.container] else { return process.exited(status) }
     end(process, in: container, status)
   }
