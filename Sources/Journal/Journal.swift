@@ -18,6 +18,8 @@ package final class Journal {
   package private(set) var written: UInt64 = 0
   /// Why nothing is kept; nil while it is.
   package private(set) var failure: String?
+  /// When the last event of an earlier worker was, in nanoseconds since 1970; 0 where there is none.
+  package let lastTimeBefore: Int64
   /// What was in the file at the start; to be taken once.
   package var keys: [StoredKey]
   package var processes: [ProcessRecord]
@@ -53,6 +55,7 @@ package final class Journal {
   private init(_ contents: JournalFile.Contents, _ thread: JournalThread, _ log: Logger) {
     (epoch, first, last) = (contents.epoch, contents.first, contents.last)
     (keys, processes) = (contents.keys, contents.processes)
+    lastTimeBefore = contents.lastTime
     self.thread = thread
     self.log = log
   }

@@ -8,6 +8,7 @@ struct JournalFile: Sendable {
     let epoch: String
     let first: UInt64
     let last: UInt64
+    let lastTime: Int64
     let keys: [StoredKey]
     let processes: [ProcessRecord]
     /// Why there is a new one, and what the one that was there is called now.
@@ -45,7 +46,8 @@ struct JournalFile: Sendable {
     if let head = head(), head != JournalFile.magic { throw Store.Foreign() }
     let store = try make(after: 0)
     let contents = Contents(
-      epoch: store.epoch, first: store.first, last: store.last, keys: try store.keys(),
+      epoch: store.epoch, first: store.first, last: store.last, lastTime: store.lastTime,
+      keys: try store.keys(),
       processes: try store.processes())
     return (store, contents)
   }

@@ -20,6 +20,8 @@ final class Store {
   private(set) var first: UInt64
   private var bytes: Int
   private var oldest: Int64
+  /// When the last event was, at the opening; 0 where there is none.
+  let lastTime: Int64
   private let limits: JournalLimits
   private let database: Database
   private let statements: Statements
@@ -55,6 +57,7 @@ final class Store {
         "SELECT max(ifnull((SELECT max(seq) FROM events), 0), value) FROM meta WHERE name = 'last'"))
     bytes = Int(try database.number("SELECT sum(length(line)) FROM events"))
     oldest = try database.number("SELECT min(time) FROM events")
+    lastTime = try database.number("SELECT max(time) FROM events")
     first = 0
     self.limits = limits
     self.database = database

@@ -49,7 +49,7 @@ extension ContainerRuntime {
     let bundles = FIFOSet.names(in: bundles).filter {
       !keepsBundles && FIFOSet.hasOurs(in: "\(self.bundles)/\($0)")
     }
-    await removeOrphans()
+    await seeToLastCreated()
     let undone = containers.values.filter { $0.hadCutStart && $0.processes.isEmpty }
     if bundles.isEmpty, undone.isEmpty { return isSwept = true }
     do throws(RuntimeError) {
@@ -74,16 +74,28 @@ extension ContainerRuntime {
     forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
   }
 
-  /// Containers of a `run` that ended with its worker before it had a task.
-  private func removeOrphans() async {
+  /// Containers that an earlier worker created last: one that it had not come to tell of is told, and one of a `run` that
+  /// ended with it before it had a task goes.
+  private func seeToLastCreated() async {
     do throws(RuntimeError) {
-      for orphan in try await list(["labels.\"\(ContainerRuntime.orphanLabel)\"==1"])
-      where orphan.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
-        if let known = containers[orphan.id], known.isCreatedHere || known.task != nil { continue }
-        await remove(orphan.id)
+      for last in try await list(["labels.\"\(ContainerRuntime.bundleLabel)\""])
+      where last.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
+        let known = containers[last.id]
+        if known?.isCreatedHere == true { continue }
+        if await !wasTold(last) { tellCreated(last.id) }
+        if last.labels[ContainerRuntime.orphanLabel] != nil, known?.task == nil { await remove(last.id) }
       }
     } catch {
       log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
+  }
+
+  /// Only what was created about when the last worker died can have been left out.
+  private func wasTold(_ container: ContainerSummary) async -> Bool {
+    guard let journal, journal.lastTimeBefore > 0, let created = container.createdAt else { return true }
+    let time = created.seconds * 1_000_000_000
+    if time < journal.lastTimeBefore - 5_000_000_000 { return true }
+    return await journal.told("container.created", container: container.id, since: time - 5_000_000_000)
+      ?? true
   }
 }
