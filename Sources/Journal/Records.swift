@@ -25,8 +25,6 @@ package struct StoredKey: Sendable, Equatable {
   package let fingerprint: [UInt8]
   /// When it came, in nanoseconds since 1970.
   package let time: Int64
-  /// Which run of containerd it was given to.
-  package let containerd: String
   /// What it was answered; nil while it runs.
   package var reply: Reply?
 
@@ -36,11 +34,10 @@ package struct StoredKey: Sendable, Equatable {
     case error([UInt8])
   }
 
-  package init(key: String, fingerprint: [UInt8], time: Int64, containerd: String) {
+  package init(key: String, fingerprint: [UInt8], time: Int64) {
     self.key = key
     self.fingerprint = fingerprint
     self.time = time
-    self.containerd = containerd
   }
 }
 

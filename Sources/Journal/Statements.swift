@@ -26,7 +26,7 @@ final class Statements {
     selectSummary = try database.prepare("SELECT min(seq), sum(length(line)), min(time) FROM events")
     selectEpoch = try database.prepare("SELECT value FROM meta WHERE name = 'epoch'")
     insertEvent = try database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?)")
-    insertKey = try database.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?)")
+    insertKey = try database.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)")
     insertProcess = try database.prepare(
       "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
@@ -84,17 +84,17 @@ final class Statements {
       case .error(let bytes): (2, .bytes(bytes))
       }
     try insertKey.run(
-      .text(key.key), .bytes(key.fingerprint), .int(key.time), .text(key.containerd), .int(kind), reply)
+      .text(key.key), .bytes(key.fingerprint), .int(key.time), .int(kind), reply)
   }
 
   func keys() throws(DatabaseError) -> [StoredKey] {
     var keys: [StoredKey] = []
     try selectKeys.run { row in
       var key = StoredKey(
-        key: row.text(0), fingerprint: row.bytes(1), time: row.int(2), containerd: row.text(3))
-      switch row.int(4) {
-      case 1: key.reply = .result(row.bytes(5))
-      case 2: key.reply = .error(row.bytes(5))
+        key: row.text(0), fingerprint: row.bytes(1), time: row.int(2))
+      switch row.int(3) {
+      case 1: key.reply = .result(row.bytes(4))
+      case 2: key.reply = .error(row.bytes(4))
       default: break
       }
       keys.append(key)

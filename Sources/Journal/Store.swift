@@ -73,7 +73,7 @@ final class Store {
       PRAGMA user_version = \(version);
       CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
       CREATE TABLE events (seq INTEGER PRIMARY KEY, time INTEGER, name TEXT, container TEXT, line BLOB);
-      CREATE TABLE keys (key TEXT PRIMARY KEY, fingerprint BLOB, time INTEGER, containerd TEXT, kind INTEGER,
+      CREATE TABLE keys (key TEXT PRIMARY KEY, fingerprint BLOB, time INTEGER, kind INTEGER,
         reply BLOB) WITHOUT ROWID;
       CREATE TABLE processes (container TEXT, exec TEXT, pid INTEGER, phase INTEGER, stdin TEXT, stdout TEXT,
         stderr TEXT, terminal INTEGER, backlog INTEGER, overflow TEXT, key TEXT, orphan INTEGER,

@@ -85,9 +85,7 @@ extension ContainerRuntime {
       // Its start was cut short, and nobody waits for it.
       let mayHaveRun = process.wasAdded && !isBeforeItsStart(process, found)
       _ = await removeFailed(container.id, exec: process.exec)
-      withdraw(process, in: container)
-      if mayHaveRun { note(.unknown, of: process) }
-      return
+      return withdraw(process, in: container, as: mayHaveRun ? .unknown : .withdrawn)
     }
     process.resumed(pid: found.pid)
     note(.started(pid: process.pid), of: process)
@@ -103,10 +101,8 @@ extension ContainerRuntime {
     if !process.isUnsettled { return }
     process.isUnsettled = false
     if process.life.phase < .started {
-      withdraw(process, in: container)
       // containerd was asked to start it once it was added.
-      if process.wasAdded { note(.unknown, of: process) }
-      return
+      return withdraw(process, in: container, as: process.wasAdded ? .unknown : .withdrawn)
     }
     note(.started(pid: process.pid), of: process)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
@@ -142,11 +138,13 @@ extension ContainerRuntime {
   }
 
   /// It goes, whether it has run or not.
-  private func withdraw(_ process: ContainerProcess, in container: Container) {
-    let told = process.wasAdded
+  private func withdraw(_ process: ContainerProcess, in container: Container, as fate: Fate) {
+    let (told, record) = (process.wasAdded, process.undone(fate))
     process.release()
     container.hadCutStart = true
-    note(.withdrawn, of: process)
+    note(fate, of: process)
+    // The next worker must know it, too, if this one does not come to clear it away.
+    if process.exec == nil { journal?.append(.process(record)) }
     if let exec = process.exec {
       container.execs[exec] = nil
     } else {

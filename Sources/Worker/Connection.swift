@@ -177,7 +177,7 @@ final class Connection: ReadinessHandler {
         ProtocolError(.invalidArgument, "what hands over descriptors takes no key", argument: "key"))
     }
     let journal = server.journal
-    switch server.keys.admit(ticket, key: key, containerd: "") {
+    switch server.keys.admit(ticket, key: key) {
     case .answered: return
     case .refused(let error): return ticket.refuse(error)
     case .run:

@@ -52,9 +52,9 @@ final class IdempotencyKeys {
 
   var count: Int { entries.count }
 
-  func admit(_ ticket: Ticket, key: String, containerd: String) -> Admission {
+  func admit(_ ticket: Ticket, key: String) -> Admission {
     let fingerprint = ticket.request.fingerprint
-    guard let entry = entries[key] else { return add(ticket, key, fingerprint, containerd) }
+    guard let entry = entries[key] else { return add(key, fingerprint) }
     if entry.stored.fingerprint != fingerprint {
       return .refused(ProtocolError(.keyConflict, "this key came with another command"))
     }
@@ -72,15 +72,14 @@ final class IdempotencyKeys {
     }
   }
 
-  private func add(_ ticket: Ticket, _ key: String, _ fingerprint: [UInt8], _ containerd: String) -> Admission
-  {
+  private func add(_ key: String, _ fingerprint: [UInt8]) -> Admission {
     let now = Time.nanoseconds
     forget(before: now - IdempotencyKeys.kept)
     if entries.count >= IdempotencyKeys.limit { forget(before: now - IdempotencyKeys.promised) }
     if entries.count >= IdempotencyKeys.limit {
       return .refused(ProtocolError(.limitReached, "\(entries.count) keys are remembered"))
     }
-    let stored = StoredKey(key: key, fingerprint: fingerprint, time: now, containerd: containerd)
+    let stored = StoredKey(key: key, fingerprint: fingerprint, time: now)
     entries[key] = Entry(stored: stored, state: .running([]))
     order.append((key, now))
     journal.append(.key(stored))

@@ -33,7 +33,7 @@ struct JournalTests {
     var record = ProcessRecord(container: "c1", exec: "e1")
     (record.pid, record.phase, record.key, record.orphan) = (7, 3, "k", .dies)
     record.exit = ProcessRecord.Exit(code: 9, seconds: 1, nanoseconds: 2, outOfMemory: true, source: "event")
-    var key = StoredKey(key: "k", fingerprint: [1, 2], time: 5, containerd: "")
+    var key = StoredKey(key: "k", fingerprint: [1, 2], time: 5)
     let epoch: String
     do {
       let journal = try await open(directory)
