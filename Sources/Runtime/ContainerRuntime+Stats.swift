@@ -63,7 +63,8 @@ extension ContainerRuntime {
     var request = CDMetricsRequest()
     request.filters = ids.map { "id==" + $0 }
     let began = ContinuousClock.now
-    let metrics = try await containerd.call(ContainerdService.Tasks.metrics, request, timeout: timeout).metrics
+    let metrics = try await containerd.call(ContainerdService.Tasks.metrics, request, timeout: timeout)
+      .metrics
     // containerd knows of the deadline: when it is there, it leaves out what it has not got and answers OK
     // (services/tasks, getTasksMetrics), at times before gRPC here gives up.
     if ContinuousClock.now - began > timeout - .milliseconds(100) {
