@@ -138,15 +138,14 @@ static void become_keeper(int listening, const char *path) {
   sigprocmask(SIG_SETMASK, &none, NULL);
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3 && null >= 0; fd++) dup2(null, fd);
-  int kept = dup2(listening, 3);
-  close_range(4, ~0U, 0);
+  if (null > 3) close(null);
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
   }
-  if (chdir("/") < 0 || kept < 0) _exit(1);
-  keep(kept, path);
+  if (chdir("/") < 0) _exit(1);
+  keep(listening, path);
 }
 
 int clinux_keeper_connect(const char *path, bool *existed) {
@@ -163,8 +162,11 @@ int clinux_keeper_connect(const char *path, bool *existed) {
   umask(mask);
   pid_t child = bound < 0 || listen(listening, 4) < 0 ? -1 : fork();
   if (child == 0) {
+    // Before the parent goes on: a lock that it has (flock(2)) would be held here too.
+    int kept = dup2(listening, 3);
+    close_range(4, ~0U, 0);
     // Twice, so that nobody has to wait for it.
-    if (fork() == 0) become_keeper(listening, path);
+    if (kept >= 0 && fork() == 0) become_keeper(kept, path);
     _exit(0);
   }
   int error = errno;
