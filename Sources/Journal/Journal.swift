@@ -36,9 +36,7 @@ package final class Journal {
     in directory: String, limits: JournalLimits, log: Logger
   ) async throws -> Journal {
     let box = JournalBox()
-    let thread = JournalThread { answer in
-      Task { @Loop in box.journal?.take(answer) }
-    }
+    let thread = JournalThread { Task { @Loop in box.journal?.takeAnswers() } }
     let file = JournalFile(path: directory + "/journal.db", limits: limits)
     let contents = try await withUnsafeThrowingContinuation {
       (continuation: UnsafeContinuation<JournalFile.Contents, any Error>) in
@@ -86,6 +84,7 @@ package final class Journal {
     await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
       thread.ask(.barrier { continuation.resume() })
     }
+    takeAnswers()
   }
 
   /// Events after a number, the oldest first; those that are appended when it is asked for are among them.
@@ -113,6 +112,11 @@ package final class Journal {
   }
 
   // MARK: - What the thread tells
+
+  /// Tasks that another thread starts need not begin in its order, so that what they bring is fetched.
+  private func takeAnswers() {
+    for answer in thread.takeAnswers() { take(answer) }
+  }
 
   private func take(_ answer: JournalThread.Answer) {
     switch answer {

@@ -34,10 +34,25 @@ final class JournalThread: Sendable {
 
   private let inbox = Mutex(Inbox())
   private let semaphore = Semaphore()
-  private let answer: @Sendable (Answer) -> Void
+  private let answers = Mutex<[Answer]>([])
+  private let answered: @Sendable () -> Void
 
-  init(answer: @escaping @Sendable (Answer) -> Void) {
-    self.answer = answer
+  /// - Parameter answered: there is something to take.
+  init(answered: @escaping @Sendable () -> Void) {
+    self.answered = answered
+  }
+
+  /// What it has to tell, in order.
+  func takeAnswers() -> [Answer] {
+    answers.withLock { answers in
+      defer { answers = [] }
+      return answers
+    }
+  }
+
+  private func answer(_ answer: Answer) {
+    answers.withLock { $0.append(answer) }
+    answered()
   }
 
   /// Starts the thread; calls back with what the file held, or why it cannot be had.
