@@ -93,7 +93,6 @@ package final class OutputReader: ReadinessHandler {
   }
 
   /// Goes on where an earlier worker stopped.
-  ///
   package init(
     resuming path: String, store: String, backlog: Int, overflow: Overflow, onEnd: @escaping @Loop () -> Void
   ) throws(SystemError) {
@@ -210,14 +209,9 @@ package final class OutputReader: ReadinessHandler {
     buffer.remove()
   }
 
-  /// The process has ended, maybe while nobody had its FIFO open: then nothing tells of its end, and what was in it is gone.
+  /// Looks whether it is over: a FIFO that was opened when its writer had gone never tells. What was in it then is there
+  /// only if somebody has kept it.
   package func expectEnd() {
-    endIfDeserted()
-  }
-
-  /// A FIFO that was opened when its writer had gone never tells of its end. What was in it then is there only if somebody
-  /// has kept it.
-  private func endIfDeserted() {
     guard isResumed, end == nil, let raw = descriptor?.raw, unread == 0, !clinux_fifo_has_writer(raw) else {
       return
     }
@@ -306,7 +300,7 @@ package final class OutputReader: ReadinessHandler {
       if count == 0 { return finish(.eof) }
       pace(count ?? 0)
       if count != nil { more() }
-      if isResumed, count != nil { endIfDeserted() }
+      if isResumed, count != nil { expectEnd() }
     } catch {
       // No memory for what is there: the process waits until there is.
       if error.number != EFAULT { return finish(.lost) }

@@ -1,4 +1,5 @@
 package import FIFOIO
+internal import Glibc
 package import Journal
 
 /// A process of a container: the init process of its task, or an exec. It owns the process's FIFOs, its stdio and its
@@ -30,8 +31,6 @@ package final class ContainerProcess {
   private var ending: ExitStatus?
   /// An earlier worker started it, and what became of it is not known yet.
   var isUnsettled = false
-  /// The earlier worker had told that it was added.
-  private(set) var wasAdded = false
   /// The command that started it.
   package let origin: Origin
   let output: OutputOptions
@@ -59,7 +58,7 @@ package final class ContainerProcess {
     isOwn = true
     fifosAreKnown = true
     try openOutputs()
-    try makeStdin()
+    if !fifos.stdin.isEmpty { stdin = try makeWriter(fifos.stdin) }
   }
 
   /// One of ours that an earlier worker has written down.
@@ -77,12 +76,13 @@ package final class ContainerProcess {
     fifosAreKnown = true
     isUnsettled = true
     pid = record.pid
-    wasAdded = record.phase >= ProcessLife.Phase.added.rawValue
     life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
     // What is not there any more is lost; the process itself is none the less.
-    stdout = fifos.stdout.isEmpty ? nil : try? makeReader(fifos.stdout, resuming: true)
-    stderr = fifos.stderr.isEmpty ? nil : try? makeReader(fifos.stderr, resuming: true)
-    if life.exit == nil { try? makeStdin(resuming: true) }
+    stdout = resume(fifos.stdout) { path throws(SystemError) in try makeReader(path, resuming: true) }
+    stderr = resume(fifos.stderr) { path throws(SystemError) in try makeReader(path, resuming: true) }
+    if life.exit == nil {
+      stdin = resume(fifos.stdin) { path throws(SystemError) in try makeWriter(path, resuming: true) }
+    }
     if life.phase == .exited { startDraining() }
   }
 
@@ -109,6 +109,17 @@ package final class ContainerProcess {
     }
   }
 
+  private func resume<Value>(_ path: String, _ open: (String) throws(SystemError) -> Value) -> Value? {
+    if path.isEmpty { return nil }
+    do throws(SystemError) {
+      return try open(path)
+    } catch {
+      // The file of one that was over and read to its end is gone.
+      if error.number != ENOENT { host.streamIsLost(self, path, error) }
+      return nil
+    }
+  }
+
   private func makeReader(_ path: String, resuming: Bool = false) throws(SystemError) -> OutputReader {
     let onEnd: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
     let store = FIFOSet.store(of: path)
@@ -122,17 +133,16 @@ package final class ContainerProcess {
 
   /// Of another client's process only on demand: while it is held open here, that client's close has no effect.
   func openStdin() throws(SystemError) {
-    if stdin != nil { return }
-    try makeStdin()
+    if stdin != nil || fifos.stdin.isEmpty { return }
+    stdin = try makeWriter(fifos.stdin)
     guard life.phase >= .started else { return }
     stdin?.processStarted()
     stdin?.shimIsReady()
   }
 
-  private func makeStdin(resuming: Bool = false) throws(SystemError) {
-    if fifos.stdin.isEmpty { return }
-    stdin = try StdinWriter(
-      path: fifos.stdin, store: isOwn ? FIFOSet.store(of: fifos.stdin) : nil, resuming: resuming,
+  private func makeWriter(_ path: String, resuming: Bool = false) throws(SystemError) -> StdinWriter {
+    try StdinWriter(
+      path: path, store: isOwn ? FIFOSet.store(of: path) : nil, resuming: resuming,
       closeIO: { [weak self] in self?.closeIO() },
       onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } },
       onCredit: { [weak self] offset in self.map { $0.host.stdinTakes($0, upTo: offset) } })
@@ -404,6 +414,8 @@ protocol ProcessHost: AnyObject {
   /// Writes down what another worker must know of it.
   func save(_ process: ContainerProcess)
   func forget(_ process: ContainerProcess)
+  /// A stream of an earlier worker's process cannot be gone on with.
+  func streamIsLost(_ process: ContainerProcess, _ path: String, _ error: SystemError)
   /// FIFOs stay when their process is over.
   var keepsBundles: Bool { get }
   func tell(_ event: LifecycleEvent)

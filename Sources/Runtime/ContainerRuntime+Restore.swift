@@ -23,7 +23,9 @@ extension ContainerRuntime {
       containers[id] = container
       if record.phase < 0 {
         container.hadCutStart = true
-        fates[record.key] = record.phase == ProcessRecord.undone ? .withdrawn : .unknown
+        if !record.key.isEmpty {
+          fates[record.key] = record.phase == ProcessRecord.undone ? .withdrawn : .unknown
+        }
         continue
       }
       let process = ContainerProcess(record, host: self)
@@ -36,12 +38,8 @@ extension ContainerRuntime {
   }
 
   /// Compares them with what containerd has now.
-  ///
-  /// - Returns: how many exits were missed.
-  @discardableResult
-  func settleRestored(_ container: Container) async throws(RuntimeError) -> Int {
+  func settleRestored(_ container: Container) async throws(RuntimeError) {
     let found = try await get(container.id, exec: nil)
-    let running = container.processes.filter { $0.isUnsettled && $0.isRunning }
     if let task = container.task, task.isUnsettled {
       let same = found.map { isSame($0, as: task) } ?? false
       if same, let found {
@@ -58,7 +56,6 @@ extension ContainerRuntime {
       try await settle(exec, found, in: container)
     }
     if container.task == nil, found != nil { try await adoptTask(of: container) }
-    return running.count { !$0.isRunning }
   }
 
   /// The container is gone, and with it all that ran in it.
@@ -83,15 +80,17 @@ extension ContainerRuntime {
     process.isUnsettled = false
     if process.life.phase < .started, !hasRun(process, found) {
       // Its start was cut short, and nobody waits for it.
-      let mayHaveRun = process.wasAdded && !isBeforeItsStart(process, found)
+      let mayHaveRun = process.life.phase == .added && !isBeforeItsStart(process, found)
       _ = await removeFailed(container.id, exec: process.exec)
-      return withdraw(process, in: container, as: mayHaveRun ? .unknown : .withdrawn)
+      return withdraw(process, in: container, leaving: mayHaveRun ? .unknown : .withdrawn)
     }
     process.resumed(pid: found.pid)
-    note(.started(pid: process.pid), of: process)
+    noteStart(of: process)
     if process.exec == nil { container.isPaused = found.status == .paused }
-    if found.status == .stopped { stopped(process, found) }
-    if found.status == .stopped { process.expectEnds() }
+    if found.status == .stopped {
+      stopped(process, found)
+      process.expectEnds()
+    }
     if process.life.phase == .closed { processClosed(process) }
     await endOrphan(process, in: container)
   }
@@ -102,9 +101,10 @@ extension ContainerRuntime {
     process.isUnsettled = false
     if process.life.phase < .started {
       // containerd was asked to start it once it was added.
-      return withdraw(process, in: container, as: process.wasAdded ? .unknown : .withdrawn)
+      return withdraw(
+        process, in: container, leaving: process.life.phase == .added ? .unknown : .withdrawn)
     }
-    note(.started(pid: process.pid), of: process)
+    noteStart(of: process)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
     if process.exec != nil {
@@ -123,7 +123,7 @@ extension ContainerRuntime {
   private func hasRun(_ process: ContainerProcess, _ found: CDProcess) -> Bool {
     switch found.status {
     case .created: false
-    case .stopped: process.wasAdded && process.readers.contains { $1.bytesRead > 0 }
+    case .stopped: process.life.phase == .added && process.readers.contains { $1.bytesRead > 0 }
     default: true
     }
   }
@@ -137,20 +137,8 @@ extension ContainerRuntime {
     return line.count == 2 && line[1] == "init"
   }
 
-  /// It goes, whether it has run or not.
-  private func withdraw(_ process: ContainerProcess, in container: Container, as fate: Fate) {
-    let (told, record) = (process.wasAdded, process.undone(fate))
-    process.release()
-    container.hadCutStart = true
-    note(fate, of: process)
-    // The next worker must know it, too, if this one does not come to clear it away.
-    if process.exec == nil { journal?.append(.process(record)) }
-    if let exec = process.exec {
-      container.execs[exec] = nil
-    } else {
-      container.task = nil
-      if told { tell(.taskDeleted(container.id, nil)) }
-    }
+  private func noteStart(of process: ContainerProcess) {
+    if !process.origin.key.isEmpty { fates[process.origin.key] = .started(pid: process.pid) }
   }
 
   /// The connection that it was to end with has gone with the worker.

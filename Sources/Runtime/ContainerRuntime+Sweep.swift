@@ -49,20 +49,29 @@ extension ContainerRuntime {
     let bundles = FIFOSet.names(in: bundles).filter {
       !keepsBundles && FIFOSet.hasOurs(in: "\(self.bundles)/\($0)")
     }
-    await seeToLastCreated()
     let undone = containers.values.filter { $0.hadCutStart && $0.processes.isEmpty }
-    if bundles.isEmpty, undone.isEmpty { return isSwept = true }
+    let listed: [ContainerSummary]
     do throws(RuntimeError) {
-      let listed = Set(try await list([]).map(\.id))
-      isSwept = true
-      for id in bundles where !listed.contains(id) { clearAway(id) }
-      for container in undone where !listed.contains(container.id) && containers[container.id] === container {
-        containers[container.id] = nil
-        journal?.append(.forgetProcess(container: container.id, exec: ""))
-      }
+      listed = try await list([])
     } catch {
-      log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
+      return log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
+    isSwept = true
+    let ids = Set(listed.map(\.id))
+    for id in bundles where !ids.contains(id) && !isNew(id) { clearAway(id) }
+    for container in undone where !ids.contains(container.id) && containers[container.id] === container {
+      containers[container.id] = nil
+      journal?.append(.forgetProcess(container: container.id, exec: ""))
+    }
+    for container in listed
+    where container.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
+      await seeTo(container)
+    }
+  }
+
+  /// By a command of this worker, not of an earlier one.
+  private func isNew(_ id: String) -> Bool {
+    creating.contains(id) || containers[id]?.isCreatedHere == true
   }
 
   /// containerd has no such container: what is left of it here goes, and that is told.
@@ -74,20 +83,15 @@ extension ContainerRuntime {
     forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
   }
 
-  /// Containers that an earlier worker created last: one that it had not come to tell of is told, and one of a `run` that
-  /// ended with it before it had a task goes.
-  private func seeToLastCreated() async {
-    do throws(RuntimeError) {
-      for last in try await list(["labels.\"\(ContainerRuntime.bundleLabel)\""])
-      where last.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
-        let known = containers[last.id]
-        if known?.isCreatedHere == true { continue }
-        if await !wasTold(last) { tellCreated(last.id) }
-        if last.labels[ContainerRuntime.orphanLabel] != nil, known?.task == nil { await remove(last.id) }
-      }
-    } catch {
-      log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
-    }
+  /// Of an earlier worker: where it had not come to tell of it that is done, and one of a `run` that ended with it before
+  /// there was a task goes.
+  private func seeTo(_ container: ContainerSummary) async {
+    if isNew(container.id) { return }
+    let wasTold = await wasTold(container)
+    if isNew(container.id) { return }
+    if !wasTold { tellCreated(container.id) }
+    let isOrphan = container.labels[ContainerRuntime.orphanLabel] != nil
+    if isOrphan, containers[container.id]?.task == nil { await remove(container.id) }
   }
 
   /// Only what was created about when the last worker died can have been left out.

@@ -10,64 +10,63 @@ extension ContainerRuntime {
   func undoStart(
     of process: ContainerProcess, in container: Container, after error: RuntimeError
   ) async -> RuntimeError {
-    // A task of its own does not inherit the command's cancellation.
-    // Somebody else's process of this name is not ours to remove.
+    // Somebody else's process of this name is not ours to remove. A task of its own does not inherit the command's
+    // cancellation.
     let leftover =
       error.kind == .alreadyExists
       ? nil : await Task { @Loop in await self.removeFailed(process.container, exec: process.exec) }.value
-    let told = process.life.phase >= .added
+    let wasAdded = process.life.phase >= .added
     let isOpen = leftover != nil || [.unavailable, .deadlineExceeded].contains(error.kind)
-    let record = process.undone(told ? .unknown : .withdrawn)
+    withdraw(process, in: container, leaving: isOpen ? wasAdded ? .unknown : .withdrawn : nil)
+    guard let leftover else { return error }
+    let kind = error.kind == .unreachable && wasAdded ? RuntimeError.Kind.unavailable : error.kind
+    return RuntimeError(kind, "\(error.message); cleaning up failed: \(leftover.message)")
+  }
+
+  /// A start is over without a process.
+  ///
+  /// - Parameter fate: where containerd may still have something of it, to this worker or the next.
+  func withdraw(_ process: ContainerProcess, in container: Container, leaving fate: Fate?) {
+    let (told, record) = (process.life.phase >= .added, fate.map(process.undone))
     process.release()
-    if isOpen {
-      // It may be there when containerd comes again, to this worker or the next.
-      container.hadCutStart = true
-      note(told ? .unknown : .withdrawn, of: process)
-      if let exec = process.exec {
-        container.cutExecs.insert(exec)
-      } else {
+    if let fate, !process.origin.key.isEmpty { fates[process.origin.key] = fate }
+    guard let exec = process.exec else {
+      container.task = nil
+      if let record {
+        container.hadCutStart = true
         journal?.append(.process(record))
       }
-    }
-    if let exec = process.exec {
-      container.execs[exec] = nil
-    } else {
-      container.task = nil
       if told { tell(.taskDeleted(container.id, nil)) }
+      return
     }
-    guard let leftover else { return error }
-    let kind = error.kind == .unreachable && told ? RuntimeError.Kind.unavailable : error.kind
-    return RuntimeError(kind, "\(error.message); cleaning up failed: \(leftover.message)")
+    container.execs[exec] = nil
+    if fate != nil { container.cutExecs.insert(exec) }
   }
 
   /// What an exec or task that did not start still holds in containerd.
   func removeFailed(_ id: String, exec: String?) async -> RuntimeError? {
     do throws(RuntimeError) {
-      if let exec {
-        do throws(RuntimeError) {
-          try await deleteProcessRPC(id, exec, timeout: .seconds(45))
-        } catch {
-          // It runs after all.
-          guard error.kind == .wrongState else { throw error }
-          try await killRPC(id, exec: exec, signal: UInt32(SIGKILL), all: false)
-          try await waitRPC(id, exec: exec, timeout: .seconds(30))
-          try await deleteProcessRPC(id, exec, timeout: .seconds(45))
-        }
-      } else {
-        do throws(RuntimeError) {
-          _ = try await deleteTaskRPC(id, timeout: .seconds(30))
-        } catch {
-          // It runs after all: its start's answer was lost or cancelled.
-          guard error.kind == .wrongState else { throw error }
-          try await killRPC(id, exec: nil, signal: UInt32(SIGKILL), all: true)
-          try await waitRPC(id, exec: nil, timeout: .seconds(30))
-          _ = try await deleteTaskRPC(id, timeout: .seconds(30))
-        }
+      do throws(RuntimeError) {
+        try await deleteRPC(id, exec: exec)
+      } catch {
+        // It runs after all: its start's answer was lost or cancelled.
+        guard error.kind == .wrongState else { throw error }
+        try await killRPC(id, exec: exec, signal: UInt32(SIGKILL), all: exec == nil)
+        try await waitRPC(id, exec: exec, timeout: .seconds(30))
+        try await deleteRPC(id, exec: exec)
       }
     } catch {
       return error.kind == .notFound ? nil : error
     }
     return nil
+  }
+
+  private func deleteRPC(_ id: String, exec: String?) async throws(RuntimeError) {
+    if let exec {
+      try await deleteProcessRPC(id, exec, timeout: .seconds(45))
+    } else {
+      _ = try await deleteTaskRPC(id, timeout: .seconds(30))
+    }
   }
 
   /// A task that a start left, of which the client was told that it failed or nothing at all: it goes, whatever it does.
@@ -76,9 +75,5 @@ extension ContainerRuntime {
     guard found.stdout.isEmpty || found.stdout.hasPrefix(container.bundle + "/") else { return }
     if let leftover = await removeFailed(container.id, exec: nil) { throw leftover }
     if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
-  }
-
-  func note(_ fate: Fate, of process: ContainerProcess) {
-    if !process.origin.key.isEmpty { fates[process.origin.key] = fate }
   }
 }

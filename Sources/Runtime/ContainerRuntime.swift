@@ -38,6 +38,8 @@ package final class ContainerRuntime {
   let readSpec: @Sendable ([UInt8]) -> SpecFacts
   var recent = RecentProcesses()
   private(set) var isStopped = false
+  /// Containers that containerd is being asked to create.
+  private(set) var creating: Set<String> = []
   /// What earlier workers left is cleared away.
   var isSwept = false
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
@@ -53,7 +55,7 @@ package final class ContainerRuntime {
   /// 1 on a container that is to go with the connection that it was created for.
   package nonisolated static let orphanLabel = "containerd-worker/ends-with-connection"
   /// What became of starts that an earlier worker was cut short in or after, by the key of their command.
-  package internal(set) var fates: [String: Fate] = [:]
+  package var fates: [String: Fate] = [:]
 
   /// - Parameters:
   ///   - stateDirectory: exists, and belongs to this worker alone.
@@ -92,6 +94,8 @@ package final class ContainerRuntime {
     container.spec = Google_Protobuf_Any(json: new.spec, typeURL: TypeURL.spec)
     var request = CDCreateContainerRequest()
     request.container = container
+    creating.insert(new.id)
+    defer { creating.remove(new.id) }
     _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, request)
     let created = Container(
       id: new.id, bundle: bundle,

@@ -1,5 +1,6 @@
 internal import FIFOIO
 internal import Journal
+internal import Logging
 
 /// Processes as the journal has them.
 extension ContainerProcess {
@@ -14,9 +15,7 @@ extension ContainerProcess {
     if life.phase >= .exited { record.exit = life.exit.map(ProcessRecord.Exit.init) }
     return record
   }
-}
 
-extension ContainerProcess {
   /// Of a start that failed, what the next worker must know to clear away what may be left of it.
   func undone(_ fate: Fate) -> ProcessRecord {
     var record = record
@@ -41,6 +40,12 @@ extension ContainerRuntime {
     // There may be another one of this name by now.
     if let known = containers[process.container]?.process(process.exec), known !== process { return }
     journal?.append(.forgetProcess(container: process.container, exec: process.exec ?? ""))
+  }
+
+  func streamIsLost(_ process: ContainerProcess, _ path: String, _ error: SystemError) {
+    log.error(
+      "cannot go on with a stream",
+      metadata: ["container": "\(process.container)", "path": "\(path)", "error": "\(error)"])
   }
 
   /// Tells a new journal of everything.

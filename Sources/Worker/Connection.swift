@@ -8,6 +8,7 @@ internal import Runtime
 /// One client: its lines in, its lines out. What waits for it is bounded: a client that does not read is cut.
 @Loop
 final class Connection: ReadinessHandler {
+  // It lives as long as the loop.
   unowned let server: Server
   private var input: Descriptor?
   private var output: Descriptor?
@@ -22,11 +23,7 @@ final class Connection: ReadinessHandler {
   private var inflight: [ObjectIdentifier: Ticket] = [:]
   /// How many of them are in the queue; those out of band do not count against the limit.
   private var queued = 0
-  private var sinks: [ObjectIdentifier: StreamSink] = [:]
-  /// Processes whose stdin this client wants to know about.
-  private var stdins: [ObjectIdentifier: WeakProcess] = [:]
-  /// Processes that end with this connection.
-  private var dependents: [ObjectIdentifier: ContainerProcess] = [:]
+  let attachments = Attachments()
   private var inputEnded = false
   private var cut = false
   private(set) var closed = false
@@ -84,7 +81,7 @@ final class Connection: ReadinessHandler {
   }
 
   /// What happens to an output that is not the input's socket.
-  fileprivate func outputReady(writable: Bool, hangup: Bool) {
+  func outputReady(writable: Bool, hangup: Bool) {
     if hangup { return close() }
     if writable { flush() }
   }
@@ -232,8 +229,7 @@ final class Connection: ReadinessHandler {
 
   /// The journal is written so far.
   func release(upTo position: UInt64) {
-    outbox.release(upTo: position)
-    scheduleFlush()
+    if outbox.release(upTo: position) { scheduleFlush() }
   }
 
   /// Returns when the client has little left to read.
@@ -313,45 +309,6 @@ final class Connection: ReadinessHandler {
     _ = Poller.shared.schedule(after: Connection.farewell) { [weak self] in self?.close() }
   }
 
-  // MARK: - Stdio
-
-  func add(_ sink: StreamSink) {
-    sinks[ObjectIdentifier(sink)] = sink
-  }
-
-  func remove(_ sink: StreamSink) {
-    sinks[ObjectIdentifier(sink)] = nil
-  }
-
-  func sink(of process: ContainerProcess, _ stream: StreamName) -> StreamSink? {
-    sinks.values.first { $0.process === process && $0.stream == stream }
-  }
-
-  func isAttached(to process: ContainerProcess) -> Bool {
-    followsStdin(of: process) || sinks.values.contains { $0.process === process }
-  }
-
-  func followsStdin(of process: ContainerProcess) -> Bool {
-    stdins[ObjectIdentifier(process)] != nil
-  }
-
-  func followStdin(of process: ContainerProcess, _ follow: Bool) {
-    stdins[ObjectIdentifier(process)] = follow ? WeakProcess(process: process) : nil
-    // Those of processes that are gone.
-    stdins = stdins.filter { $0.value.process != nil }
-  }
-
-  /// Kills the process when this connection goes.
-  func own(_ process: ContainerProcess) {
-    // Those that have ended need nobody.
-    dependents = dependents.filter { $0.value.life.exit == nil }
-    dependents[ObjectIdentifier(process)] = process
-  }
-
-  func disown(_ process: ContainerProcess) {
-    dependents[ObjectIdentifier(process)] = nil
-  }
-
   // MARK: - End
 
   func closeWhenDone() {
@@ -389,54 +346,9 @@ final class Connection: ReadinessHandler {
   }
 
   private func letGo() {
-    for sink in sinks.values { sink.detach() }
-    sinks = [:]
-    let orphans = dependents.values.filter { $0.isRunning }
-    dependents = [:]
-    for process in orphans {
+    for process in attachments.letGo() {
       process.discardUnread()
       server.kill(process)
-    }
-  }
-}
-
-private struct WeakProcess {
-  weak var process: ContainerProcess?
-}
-
-/// Stands for a connection at an output of its own.
-@Loop
-private final class OutputWatch: ReadinessHandler {
-  private unowned let connection: Connection
-
-  init(_ connection: Connection) {
-    self.connection = connection
-  }
-
-  func ready(readable: Bool, writable: Bool, hangup: Bool) {
-    connection.outputReady(writable: writable, hangup: hangup)
-  }
-}
-
-extension Descriptor {
-  @Loop
-  fileprivate borrowing func watch(
-    readable: Bool, handler: any ReadinessHandler
-  ) throws(SystemError) -> Poller.Registration {
-    try Poller.shared.add(self, readable: readable, writable: false, handler: handler)
-  }
-
-  fileprivate borrowing func send(
-    _ bytes: UnsafeRawBufferPointer, with descriptors: [Int32]
-  ) throws(SystemError) -> Int? {
-    while true {
-      let count =
-        descriptors.isEmpty
-        ? clinux_send(raw, bytes.baseAddress, bytes.count)
-        : clinux_send_descriptors(raw, bytes.baseAddress, bytes.count, descriptors, Int32(descriptors.count))
-      if count >= 0 { return count }
-      if errno == EAGAIN { return nil }
-      if errno != EINTR { throw SystemError.last("send") }
     }
   }
 }

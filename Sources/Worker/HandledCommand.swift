@@ -11,6 +11,8 @@ protocol HandledCommand: Command {
   var starts: (container: String, process: ProcessName)? { get }
   /// False where a key means nothing: what only looks, and what is a matter of its connection.
   var takesKey: Bool { get }
+  /// Done twice it does no more than once.
+  var isRepeatable: Bool { get }
   /// Descriptors go with the reply, which can be given once only.
   var handsOver: Bool { get }
   /// What became of one that was cut short.
@@ -23,10 +25,11 @@ protocol HandledCommand: Command {
 extension HandledCommand {
   var changes: Bool { true }
   var takesKey: Bool { changes }
+  var isRepeatable: Bool { false }
   var handsOver: Bool { false }
 
   func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
-    .unknown
+    isRepeatable ? .notDone : .unknown
   }
   var starts: (container: String, process: ProcessName)? { nil }
 }

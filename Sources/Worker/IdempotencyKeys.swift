@@ -31,6 +31,8 @@ final class IdempotencyKeys {
     var wasUncertain = false
   }
 
+  /// A key is forgotten, or what became of its command is known.
+  var onSettled: @Loop (String) -> Void = { _ in }
   private let journal: Journal
   private var entries: [String: Entry] = [:]
   /// In the order in which they came.
@@ -99,6 +101,12 @@ final class IdempotencyKeys {
   private func remove(_ key: String) {
     entries[key] = nil
     journal.append(.forgetKey(key))
+    onSettled(key)
+  }
+
+  /// Tells a new journal of everything.
+  func saveAll() {
+    for entry in entries.values { journal.append(.key(entry.stored)) }
   }
 
   // MARK: - Outcomes
@@ -109,14 +117,16 @@ final class IdempotencyKeys {
 
   func failed(_ key: String, _ error: ProtocolError) {
     guard let entry = entries[key] else { return }
+    // What its deadline was answered for may have been found out since.
+    if case .done = entry.state { return }
     let reply = StoredKey.Reply.error(error.encoded)
     if error.isWithoutEffect {
       // Whoever sends it again means it.
-      answer(entry, reply)
       if entry.wasUncertain { entries[key]?.state = .uncertain } else { remove(key) }
-    } else if error.isOpen {
       answer(entry, reply)
+    } else if error.isOpen {
       entries[key]?.state = .uncertain
+      answer(entry, reply)
     } else {
       settle(key, reply)
     }
@@ -124,11 +134,14 @@ final class IdempotencyKeys {
 
   private func settle(_ key: String, _ reply: StoredKey.Reply) {
     guard var entry = entries[key] else { return }
-    answer(entry, reply)
+    let running = entry
     entry.stored.reply = reply
     entry.state = .done(reply)
     entries[key] = entry
+    // Before those who wait are told: their replies wait for it.
     journal.append(.key(entry.stored))
+    answer(running, reply)
+    onSettled(key)
   }
 
   private func answer(_ entry: Entry, _ reply: StoredKey.Reply) {

@@ -70,12 +70,16 @@ final class Outbox {
   }
 
   /// The journal is written so far.
-  func release(upTo position: UInt64) {
+  ///
+  /// - Returns: whether something waited for that.
+  func release(upTo position: UInt64) -> Bool {
+    let before = held.count
     while let first = held.first, first.position <= position {
       held.removeFirst()
       heldBytes -= first.segment.bytes.count
       urgent.append(first.segment)
     }
+    return held.count < before
   }
 
   /// A stream has something to say, or has no more.

@@ -123,35 +123,6 @@ extension ProcessKill {
   }
 }
 
-// These do the same when they are done twice.
-extension TaskUpdate {
-  @Loop
-  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
-    .notDone
-  }
-}
-
-extension ProcessResize {
-  @Loop
-  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
-    .notDone
-  }
-}
-
-extension StdioClose {
-  @Loop
-  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
-    .notDone
-  }
-}
-
-extension EventsAck {
-  @Loop
-  func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
-    .notDone
-  }
-}
-
 extension StdioWrite {
   @Loop
   func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
@@ -168,18 +139,21 @@ private let unknownExit: JSONValue = ["exit_code": .null, "exited_at": .null, "o
 @Loop
 private func lookUp(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> ContainerSummary?
 {
-  do throws(RuntimeError) {
-    return try await context.server.runtime.metadata(id)
-  } catch {
-    if error.kind == .notFound { return nil }
-    throw ProtocolError(error, container: id)
+  try await unlessMissing(id) { () async throws(RuntimeError) in try await context.server.runtime.metadata(id)
   }
 }
 
 @Loop
 private func find(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Container? {
+  try await unlessMissing(id) { () async throws(RuntimeError) in try await context.server.runtime.load(id) }
+}
+
+@Loop
+private func unlessMissing<Value>(
+  _ id: String, _ body: @Loop () async throws(RuntimeError) -> Value
+) async throws(ProtocolError) -> Value? {
   do throws(RuntimeError) {
-    return try await context.server.runtime.load(id)
+    return try await body()
   } catch {
     if error.kind == .notFound { return nil }
     throw ProtocolError(error, container: id)

@@ -43,7 +43,11 @@ final class Server {
     runtime.observer = self
     runtime.restore(journal.processes)
     journal.processes = []
-    journal.onRenewal = { [weak self] in self?.runtime.saveAll() }
+    journal.onRenewal = { [weak self] in
+      self?.runtime.saveAll()
+      self?.keys.saveAll()
+    }
+    keys.onSettled = { [weak self] in self?.runtime.fates[$0] = nil }
     journal.onWritten = { [weak self] in self?.journalWritten() }
   }
 
@@ -212,11 +216,11 @@ extension Server: RuntimeObserver {
   }
 
   func stdinBroke(_ process: ContainerProcess) {
-    tellOfStdin(process, "stdin.broken") { $0.isAttached(to: process) }
+    tellOfStdin(process, "stdin.broken") { $0.attachments.isAttached(to: process) }
   }
 
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {
-    tellOfStdin(process, "stdin.credit", offset: offset) { $0.followsStdin(of: process) }
+    tellOfStdin(process, "stdin.credit", offset: offset) { $0.attachments.followsStdin(of: process) }
   }
 
   private func tellOfStdin(

@@ -141,7 +141,7 @@ final class StreamSink: OutputSink {
 
   private func end(into bytes: inout [UInt8]) {
     over = true
-    connection?.remove(self)
+    connection?.attachments.remove(self)
     ServerLine.write(into: &bytes) { writer in
       head("stdio.eof", &writer)
       writer.field("offset", position)
@@ -167,7 +167,7 @@ final class StreamSink: OutputSink {
 
   /// The client wants no more of it.
   func leave() {
-    connection?.remove(self)
+    connection?.attachments.remove(self)
     detach()
   }
 

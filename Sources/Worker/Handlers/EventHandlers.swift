@@ -41,6 +41,7 @@ extension EventsSubscribe: HandledCommand {
 
 extension EventsAck: HandledCommand {
   var route: Route { .free }
+  var isRepeatable: Bool { true }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let journal = context.server.journal

@@ -55,7 +55,8 @@ extension ContainerProcess {
   private func checkIsFree(
     _ stream: StreamName, _ reader: OutputReader, _ connection: Connection
   ) throws(ProtocolError) {
-    let isFree = reader.controller == nil || reader.controller === connection.sink(of: self, stream)
+    let isFree =
+      reader.controller == nil || reader.controller === connection.attachments.sink(of: self, stream)
     if !isFree || reader.isGivenAway {
       throw ProtocolError(
         .wrongState, "\(stream.rawValue) is \(isFree ? "handed over" : "read by another controller")",
@@ -73,7 +74,7 @@ extension ContainerProcess {
         return try await (attachment.mode == .fd ? stdin.handOver() : stdin.openPipe(), stdin.offset)
       }
       guard let reader = reader(stream) else { return nil }
-      let last = connection.sink(of: self, stream)
+      let last = connection.attachments.sink(of: self, stream)
       if attachment.mode == .fd {
         // What was read before comes as lines, before the reply.
         last?.leave()

@@ -61,7 +61,7 @@ extension ProcessExec: HandledCommand {
         stdio.options(context, orphan: onDisconnect == .kill ? .dies : .stays)
       ) {
         stdio.attach($0, to: context.connection)
-        if onDisconnect == .kill { context.connection.own($0) }
+        if onDisconnect == .kill { context.connection.attachments.own($0) }
       }
     }
     if onDisconnect == .kill, context.connection.isGone { context.server.kill(started) }
@@ -92,6 +92,7 @@ extension ProcessKill: HandledCommand {
 extension ProcessResize: HandledCommand {
   // Behind a start that came before, and beside what may hold up the container's lane.
   var route: Route { .stdio(container, process) }
+  var isRepeatable: Bool { true }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     try await translating(container: container, process: process) { () async throws(RuntimeError) in

@@ -39,13 +39,13 @@ extension Run: HandledCommand {
         id, stdio.options(context, orphan: onDisconnect == .kill ? .goes : .stays)
       ) { process in
         _ = try? process.attach(stdio.attach ?? Attachment(), to: connection)
-        if onDisconnect == .kill { connection.own(process) }
+        if onDisconnect == .kill { connection.attachments.own(process) }
       }
     }
     process.announce()
     if onDisconnect == .kill, connection.isGone { context.server.kill(process) }
     await context.outsideLane { await process.waitForClose() }
-    connection.disown(process)
+    connection.attachments.disown(process)
     var members = process.life.exit?.json ?? [:]
     members["container"] = .string(id)
     for summary in process.outputs {

@@ -20,7 +20,7 @@ extension ContainerProcess {
     }
     var told: [String: JSONValue] = [:]
     if attachment.streams.contains(.stdin), let stdin {
-      connection.followStdin(of: self, true)
+      connection.attachments.followStdin(of: self, true)
       told["stdin"] = ["offset": .int(Int64(stdin.offset)), "credit": .int(Int64(stdin.credit))]
     }
     for place in places {
@@ -28,8 +28,8 @@ extension ContainerProcess {
         place.reader, of: self, stream: place.stream, role: place.role, from: place.from,
         window: attachment.window,
         encoding: attachment.encoding, to: connection)
-      let last = connection.sink(of: self, place.stream)
-      connection.add(sink)
+      let last = connection.attachments.sink(of: self, place.stream)
+      connection.attachments.add(sink)
       switch place.role {
       case .controller: place.reader.attach(controller: sink, at: place.from)
       case .observer: place.reader.attach(observer: sink)
@@ -49,7 +49,8 @@ extension ContainerProcess {
       throw ProtocolError(
         .wrongState, "\(stream.rawValue) is handed over", container: container, process: name.description)
     }
-    let isFree = reader.controller == nil || reader.controller === connection.sink(of: self, stream)
+    let isFree =
+      reader.controller == nil || reader.controller === connection.attachments.sink(of: self, stream)
     if wanted == .controller, !isFree {
       throw ProtocolError(
         .wrongState, "\(stream.rawValue) has another controller", container: container,
@@ -111,9 +112,9 @@ extension StdioDetach: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let process = try await find(container, process, context)
     var offsets: [String: JSONValue] = [:]
-    if streams.contains(.stdin) { context.connection.followStdin(of: process, false) }
+    if streams.contains(.stdin) { context.connection.attachments.followStdin(of: process, false) }
     for stream in streams {
-      guard let sink = context.connection.sink(of: process, stream) else { continue }
+      guard let sink = context.connection.attachments.sink(of: process, stream) else { continue }
       sink.leave()
       offsets[stream.rawValue] = ["offset": .int(Int64(sink.position))]
     }
@@ -128,7 +129,7 @@ extension StdioCredit: HandledCommand {
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     // Not loaded where it is not at hand: what this connection is attached to is.
     let process = context.server.runtime.containers[container]?.process(process.exec)
-    guard let process, let sink = context.connection.sink(of: process, stream) else {
+    guard let process, let sink = context.connection.attachments.sink(of: process, stream) else {
       throw ProtocolError(
         .wrongState, "this connection is not attached to \(stream.rawValue)", container: container,
         process: self.process.description)
@@ -152,6 +153,7 @@ extension StdioWrite: HandledCommand {
 
 extension StdioClose: HandledCommand {
   var route: Route { .stdio(container, process) }
+  var isRepeatable: Bool { true }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let stdin = try await findStdin(container, process, context)

@@ -53,6 +53,7 @@ extension TaskResume: HandledCommand {
 
 extension TaskUpdate: HandledCommand {
   var route: Route { .container(container) }
+  var isRepeatable: Bool { true }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     try await translating(container: container) { () async throws(RuntimeError) in
