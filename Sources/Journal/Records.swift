@@ -25,13 +25,22 @@ package struct StoredKey: Sendable, Equatable {
   package let fingerprint: [UInt8]
   /// When it came, in nanoseconds since 1970.
   package let time: Int64
-  /// What it was answered; nil while it runs.
+  /// What it was answered; nil while it runs, or where it was cut short.
   package var reply: Reply?
+  /// What is known of a start that was cut short, once somebody has looked.
+  package var trace: Trace?
 
   package enum Reply: Sendable, Equatable {
     /// JSON.
     case result([UInt8])
     case error([UInt8])
+  }
+
+  package enum Trace: Sendable, Equatable {
+    /// Nobody can tell any more whether it has run.
+    case mayHaveRun
+    /// It has: the result of a start, as JSON.
+    case started([UInt8])
   }
 
   package init(key: String, fingerprint: [UInt8], time: Int64) {

@@ -78,10 +78,12 @@ final class Statements {
 
   func insert(_ key: StoredKey) throws(DatabaseError) {
     let (kind, reply): (Int64, SQLValue) =
-      switch key.reply {
-      case nil: (0, .null)
-      case .result(let bytes): (1, .bytes(bytes))
-      case .error(let bytes): (2, .bytes(bytes))
+      switch (key.reply, key.trace) {
+      case (.result(let bytes), _): (1, .bytes(bytes))
+      case (.error(let bytes), _): (2, .bytes(bytes))
+      case (nil, .mayHaveRun): (3, .null)
+      case (nil, .started(let bytes)): (4, .bytes(bytes))
+      case (nil, nil): (0, .null)
       }
     try insertKey.run(
       .text(key.key), .bytes(key.fingerprint), .int(key.time), .int(kind), reply)
@@ -95,6 +97,8 @@ final class Statements {
       switch row.int(3) {
       case 1: key.reply = .result(row.bytes(4))
       case 2: key.reply = .error(row.bytes(4))
+      case 3: key.trace = .mayHaveRun
+      case 4: key.trace = .started(row.bytes(4))
       default: break
       }
       keys.append(key)

@@ -33,6 +33,9 @@ extension ContainerRuntime {
   private func created(_ event: CDTaskCreate) -> Bool {
     let id = event.containerID
     if containers[id]?.task != nil || recent.holds(id, exec: nil, pid: event.pid) { return false }
+    if let container = containers[id], container.hadCutStart, isOurs(event.io.stdout, container) {
+      return false
+    }
     discover(
       ContainerProcess(container: id, exec: nil, foreign: FIFOSet(event.io), host: self), pid: event.pid)
     return true
@@ -41,6 +44,8 @@ extension ContainerRuntime {
   private func started(_ event: CDTaskStart) -> Bool {
     let id = event.containerID
     if let task = containers[id]?.task { return begin(task, event.pid) }
+    // The late start of one that a worker was cut short in; another client's had a creation before.
+    if containers[id]?.hadCutStart == true { return false }
     if recent.holds(id, exec: nil, pid: event.pid) { return false }
     let task = ContainerProcess(container: id, exec: nil, foreign: nil, host: self)
     discover(task, pid: event.pid)

@@ -6,7 +6,7 @@ internal import Logging
 
 /// What became of a start.
 package enum Fate: Sendable, Equatable {
-  case started(pid: UInt32)
+  case started
   /// It has not run.
   case withdrawn
   /// containerd may have started it, and knows it no more.
@@ -21,11 +21,8 @@ extension ContainerRuntime {
       let id = record.container
       let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
       containers[id] = container
-      if record.phase < 0 {
+      if record.phase == ProcessRecord.undone {
         container.hadCutStart = true
-        if !record.key.isEmpty {
-          fates[record.key] = record.phase == ProcessRecord.undone ? .withdrawn : .unknown
-        }
         continue
       }
       let process = ContainerProcess(record, host: self)
@@ -85,7 +82,7 @@ extension ContainerRuntime {
       return withdraw(process, in: container, leaving: mayHaveRun ? .unknown : .withdrawn)
     }
     process.resumed(pid: found.pid)
-    noteStart(of: process)
+    observer?.startIsSettled(process, .started)
     if process.exec == nil { container.isPaused = found.status == .paused }
     if found.status == .stopped {
       stopped(process, found)
@@ -104,7 +101,7 @@ extension ContainerRuntime {
       return withdraw(
         process, in: container, leaving: process.life.phase == .added ? .unknown : .withdrawn)
     }
-    noteStart(of: process)
+    observer?.startIsSettled(process, .started)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
     if process.exec != nil {
@@ -135,10 +132,6 @@ extension ContainerRuntime {
       return false
     }
     return line.count == 2 && line[1] == "init"
-  }
-
-  private func noteStart(of process: ContainerProcess) {
-    if !process.origin.key.isEmpty { fates[process.origin.key] = .started(pid: process.pid) }
   }
 
   /// The connection that it was to end with has gone with the worker.

@@ -179,8 +179,6 @@ extension ContainerRuntime {
 
   /// Before containerd knows of it: another worker must find what comes of the next call.
   private func writeDown(_ process: ContainerProcess) async {
-    // What became of an earlier one of this key counts no more.
-    fates[process.origin.key] = nil
     save(process)
     await journal?.flush()
   }

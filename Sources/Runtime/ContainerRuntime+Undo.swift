@@ -27,12 +27,12 @@ extension ContainerRuntime {
   ///
   /// - Parameter fate: where containerd may still have something of it, to this worker or the next.
   func withdraw(_ process: ContainerProcess, in container: Container, leaving fate: Fate?) {
-    let (told, record) = (process.life.phase >= .added, fate.map(process.undone))
+    let (told, record) = (process.life.phase >= .added, process.undone)
     process.release()
-    if let fate, !process.origin.key.isEmpty { fates[process.origin.key] = fate }
+    if let fate { observer?.startIsSettled(process, fate) }
     guard let exec = process.exec else {
       container.task = nil
-      if let record {
+      if fate != nil {
         container.hadCutStart = true
         journal?.append(.process(record))
       }
@@ -72,8 +72,11 @@ extension ContainerRuntime {
   /// A task that a start left, of which the client was told that it failed or nothing at all: it goes, whatever it does.
   func removeCutStart(_ found: CDProcess, of container: Container) async throws(RuntimeError) {
     // Of one whose shim does not answer the FIFOs are not told.
-    guard found.stdout.isEmpty || found.stdout.hasPrefix(container.bundle + "/") else { return }
+    guard found.stdout.isEmpty || isOurs(found.stdout, container) else { return }
     if let leftover = await removeFailed(container.id, exec: nil) { throw leftover }
     if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
   }
+
+  /// Whether a FIFO is of a process that a worker on this state directory started.
+  func isOurs(_ path: String, _ container: Container) -> Bool { path.hasPrefix(container.bundle + "/") }
 }

@@ -10,6 +10,8 @@ package protocol RuntimeObserver: AnyObject {
   func runtime(_ event: LifecycleEvent)
   /// The process has stopped reading its stdin before all of it was written.
   func stdinBroke(_ process: ContainerProcess)
+  /// What became of a start that was cut short is known, as far as it will be.
+  func startIsSettled(_ process: ContainerProcess, _ fate: Fate)
   /// So much of its stdin can be written without waiting.
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64)
 }
@@ -54,8 +56,6 @@ package final class ContainerRuntime {
   package nonisolated static let keyLabel = "containerd-worker/key"
   /// 1 on a container that is to go with the connection that it was created for.
   package nonisolated static let orphanLabel = "containerd-worker/ends-with-connection"
-  /// What became of starts that an earlier worker was cut short in or after, by the key of their command.
-  package var fates: [String: Fate] = [:]
 
   /// - Parameters:
   ///   - stateDirectory: exists, and belongs to this worker alone.

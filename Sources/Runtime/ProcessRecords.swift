@@ -17,9 +17,9 @@ extension ContainerProcess {
   }
 
   /// Of a start that failed, what the next worker must know to clear away what may be left of it.
-  func undone(_ fate: Fate) -> ProcessRecord {
+  var undone: ProcessRecord {
     var record = record
-    record.phase = fate == .unknown ? ProcessRecord.undoneUnknown : ProcessRecord.undone
+    record.phase = ProcessRecord.undone
     return record
   }
 }
@@ -27,7 +27,6 @@ extension ContainerProcess {
 extension ProcessRecord {
   /// In the place of a phase.
   static let undone = -1
-  static let undoneUnknown = -2
 }
 
 extension ContainerRuntime {

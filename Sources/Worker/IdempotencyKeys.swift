@@ -31,8 +31,6 @@ final class IdempotencyKeys {
     var wasUncertain = false
   }
 
-  /// A key is forgotten, or what became of its command is known.
-  var onSettled: @Loop (String) -> Void = { _ in }
   private let journal: Journal
   private var entries: [String: Entry] = [:]
   /// In the order in which they came.
@@ -101,13 +99,24 @@ final class IdempotencyKeys {
   private func remove(_ key: String) {
     entries[key] = nil
     journal.append(.forgetKey(key))
-    onSettled(key)
   }
 
   /// Tells a new journal of everything.
   func saveAll() {
     for entry in entries.values { journal.append(.key(entry.stored)) }
   }
+
+  // MARK: - Starts that were cut short
+
+  /// Written down together with what it was found by, so that no further kill makes it forgotten.
+  func note(_ trace: StoredKey.Trace?, of key: String) {
+    guard var entry = entries[key], entry.stored.reply == nil, entry.stored.trace != trace else { return }
+    entry.stored.trace = trace
+    entries[key] = entry
+    journal.append(.key(entry.stored))
+  }
+
+  func trace(of key: String) -> StoredKey.Trace? { entries[key]?.stored.trace }
 
   // MARK: - Outcomes
 
@@ -141,7 +150,6 @@ final class IdempotencyKeys {
     // Before those who wait are told: their replies wait for it.
     journal.append(.key(entry.stored))
     answer(running, reply)
-    onSettled(key)
   }
 
   private func answer(_ entry: Entry, _ reply: StoredKey.Reply) {

@@ -71,14 +71,14 @@ extension Run {
     guard let id = container else { return .unknown }
     guard let found = try await lookUp(id, context) else {
       // Whatever ran has been cleared away, as it ends with its connection.
-      return context.server.runtime.fates[past.key] == nil ? .notDone : .unknown
+      return context.server.keys.trace(of: past.key) == nil ? .notDone : .unknown
     }
     guard found.labels[ContainerRuntime.keyLabel] == past.key else { return .notDone }
     guard case .done = try await resolveStart(past, id, .initial, context) else {
       try await translating(container: id) { () async throws(RuntimeError) in
         try await context.server.runtime.delete(id, force: true)
       }
-      return context.server.runtime.fates[past.key] == .unknown ? .unknown : .notDone
+      return context.server.keys.trace(of: past.key) == nil ? .notDone : .unknown
     }
     return .unknown
   }
@@ -165,19 +165,16 @@ private func unlessMissing<Value>(
 private func resolveStart(
   _ past: StoredKey, _ id: String, _ name: ProcessName, _ context: CommandContext
 ) async throws(ProtocolError) -> Resolution {
+  // Looks for what has not been looked for.
   let container = try await find(id, context)
   if let process = container?.process(name.exec), process.origin.key == past.key,
     process.life.phase >= .started
   {
-    return .done(started(process.pid, id, name))
+    return .done(.object(process.started))
   }
-  switch context.server.runtime.fates[past.key] {
-  case .started(let pid): return .done(started(pid, id, name))
-  case .unknown: return .unknown
-  case .withdrawn, nil: return .notDone
+  switch context.server.keys.trace(of: past.key) {
+  case .started(let result): return .done(result.value)
+  case .mayHaveRun: return .unknown
+  case nil: return .notDone
   }
-}
-
-private func started(_ pid: UInt32, _ id: String, _ name: ProcessName) -> JSONValue {
-  ["container": .string(id), "process": .string(name.description), "pid": .int(Int64(pid))]
 }

@@ -47,7 +47,6 @@ final class Server {
       self?.runtime.saveAll()
       self?.keys.saveAll()
     }
-    keys.onSettled = { [weak self] in self?.runtime.fates[$0] = nil }
     journal.onWritten = { [weak self] in self?.journalWritten() }
   }
 
@@ -213,6 +212,16 @@ extension Server: RuntimeObserver {
   func runtime(_ event: LifecycleEvent) {
     broadcast(EventEncoder.record(event, in: journal))
     service.tell(of: event)
+  }
+
+  func startIsSettled(_ process: ContainerProcess, _ fate: Fate) {
+    let trace: StoredKey.Trace? =
+      switch fate {
+      case .started: .started(JSONValue.object(process.started).encoded)
+      case .unknown: .mayHaveRun
+      case .withdrawn: nil
+      }
+    keys.note(trace, of: process.origin.key)
   }
 
   func stdinBroke(_ process: ContainerProcess) {

@@ -163,7 +163,7 @@ final class Ticket {
 
 extension [UInt8] {
   /// JSON that was encoded here.
-  fileprivate var value: JSONValue {
+  var value: JSONValue {
     withUnsafeBytes { (try? JSONParser.parse($0)) ?? .null }
   }
 }

@@ -113,4 +113,50 @@ struct KeyTests {
     #expect(try await bed.containerd.remainingShims(of: worker.namespace) == [])
     #expect(await worker.terminate() == .exited(0))
   }
+
+  /// A worker that has looked into a start and is killed before it could answer leaves what it has found to the next one.
+  @Test func whatWasFoundOutOutlivesAnotherKill() async throws {
+    let bed = try await TestBed.start()
+    let directory = try Sandbox.newDirectory("twice")
+    var (worker, client) = (bed.worker, bed.client)
+    let create = creation(bed, "c1", ["sleep", "1000"]).merging([
+      "mounts": [
+        ["destination": "/once", "type": "bind", "source": JSON(directory), "options": ["bind", "rw"]]
+      ]
+    ])
+    try await client.call("container.create", create)
+    try await client.call("task.start", ["container": "c1"])
+    for round in 0..<8 {
+      let exec: JSON = [
+        "container": "c1", "process": JSON("e\(round)"),
+        "args": ["sh", "-c", "echo x >> /once/$0", JSON("e\(round)")],
+      ]
+      let key: JSON = ["key": JSON("exec-\(round)")]
+      client.post("process.exec", exec, extra: key)
+      _ = try await client.event("process.added", container: "c1", process: "e\(round)")
+      try await Task.sleep(for: .milliseconds(round * 2))
+      for _ in 1...2 {
+        worker.process.signal(SIGKILL)
+        _ = await worker.process.wait()
+        worker = try await WorkerProcess.start(
+          containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+          namespace: worker.namespace)
+        client = try worker.connect()
+        if try await client.greeting()["containerd"]["connected"] != true {
+          _ = try await client.event("containerd.connected")
+        }
+      }
+      let reply = try await client.reply(to: client.post("process.exec", exec, extra: key))
+      if reply.has("error") { #expect(reply["error"]["effect"] == "unknown", "\(reply)") }
+      // Behind it, so that it has come to its end, whoever started it.
+      try await client.call(
+        "process.exec", ["container": "c1", "process": JSON("w\(round)"), "args": ["true"]])
+      _ = try await client.event("process.closed", container: "c1", process: "w\(round)")
+      let runs = try? String(contentsOfFile: "\(directory)/e\(round)", encoding: .utf8)
+      #expect(runs == nil || runs == "x\n")
+    }
+    try await client.call("container.delete", ["container": "c1", "force": true])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+  }
 }

@@ -193,6 +193,7 @@ private final class Told: RuntimeObserver {
 
   private func name(_ id: String, _ exec: String?) -> String { exec.map { "\(id)/\($0)" } ?? id }
 
+  func startIsSettled(_ process: ContainerProcess, _ fate: Fate) {}
   func stdinBroke(_ process: ContainerProcess) {}
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {}
 

@@ -33,15 +33,21 @@ extension StdioArguments {
   func result(of process: ContainerProcess, _ context: CommandContext) async throws(ProtocolError)
     -> JSONValue
   {
-    var members: [String: JSONValue] = [
-      "container": .string(process.container), "process": .string(process.name.description),
-      "pid": .int(Int64(process.pid)),
-    ]
+    var members = process.started
     context.ticket.afterReplying { process.announce() }
     if let attach, attach.mode != .json, let given = try await process.giveAway(attach, context).object {
       members.merge(given) { own, _ in own }
     }
     return .object(members)
+  }
+}
+
+extension ContainerProcess {
+  /// The members that tell of its start.
+  var started: [String: JSONValue] {
+    [
+      "container": .string(container), "process": .string(name.description), "pid": .int(Int64(pid)),
+    ]
   }
 }
 
