@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NAME = 512, LOOK_MS = 5000 };
+enum { NAME = 512, LOOK_MS = 5000, ANSWER_S = 5 };
 
 // One packet is one request: a name, with a descriptor to hold it, without one to drop it.
 
@@ -97,6 +97,7 @@ static void keep(int listening, const char *path) {
         while (connection >= 0 && serve(connection)) {}
         if (connection >= 0) close(connection);
         connection = next;
+        send(connection, "k", 1, MSG_NOSIGNAL);
       }
     }
     if (connection >= 0) continue;
@@ -116,15 +117,20 @@ static int address(const char *path, struct sockaddr_un *to) {
   return 0;
 }
 
+/// Connects, and hears that it was accepted: a keeper that is about to end has a queue too, in which nobody is heard.
 static int connect_to(const struct sockaddr_un *to) {
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd >= 0 && connect(fd, (const struct sockaddr *)to, sizeof *to) < 0) {
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-  }
-  return fd;
+  if (fd < 0) return -1;
+  struct timeval limit = {.tv_sec = ANSWER_S};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  char accepted;
+  errno = 0;
+  if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0 && recv(fd, &accepted, 1, 0) == 1) return fd;
+  int error = errno ? errno : ECONNRESET;
+  close(fd);
+  errno = error;
+  return -1;
 }
 
 static void become_keeper(int listening, const char *path) {

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 import TestSupport
 
@@ -120,6 +121,26 @@ struct AdoptionTests {
     #expect(try life.client.output("c1", "e1") == all)
     try await life.bed.removeWith(life.client, "c1")
     try await life.finish()
+  }
+
+  /// The last worker's keeper may be about to end while the next one already waits in its queue.
+  @Test func aKeeperThatIsAboutToEndIsReplaced() async throws {
+    let state = try Sandbox.newDirectory("k")
+    let ending = try UnixSocket.listen("\(state)/keeper.sock", SOCK_SEQPACKET)
+    async let starting = WorkerProcess.start(
+      containerd: PrivateContainerd.shared().address, stateDirectory: state)
+    try await offPool {
+      var pending = pollfd(fd: ending.rawValue, events: Int16(POLLIN), revents: 0)
+      guard poll(&pending, 1, 20_000) == 1 else { throw TestFailure("the worker asked for no keeper") }
+      ending.close()
+    }
+    let worker = try await starting
+    let client = try worker.connect()
+    try await client.call(
+      "run", ["container": "c1", "rootfs": JSON(try await RootFilesystem.busybox()), "args": ["true"]])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    #expect(!worker.log.contains("not kept"))
   }
 
   /// An exit that came while nobody was there is told once, by who comes.

@@ -63,7 +63,7 @@ struct ServiceTests {
     let containerd = try await PrivateContainerd.shared()
     let host = try ServiceHost()
     // Before there is any worker.
-    let early = try LineClient(#require(try UnixSocket.connect(host.socket)))
+    let early = try host.connect()
     let first = try host.start(containerd: containerd.address)
     try await host.notices.next("READY=1")
     _ = try await early.greeting()
@@ -98,7 +98,7 @@ struct ServiceTests {
     async let clients: Void = {
       // One after another, on and on until the last worker has greeted as many as the others.
       while greeted.next() < workers * 30 {
-        let client = try LineClient(#require(try UnixSocket.connect(host.socket)))
+        let client = try host.connect()
         _ = try await client.greeting()
         client.close()
       }

@@ -19,7 +19,9 @@ package final class LineClient: Sendable {
     self.descriptor = descriptor
     let inbox = Inbox(log: log)
     self.inbox = inbox
-    Thread.detachNewThread { inbox.read(descriptor) }
+    // A descriptor of the reader's own: after `close` the number may be another client's, whose lines it would take.
+    let reading = Descriptor(fcntl(descriptor.rawValue, F_DUPFD_CLOEXEC, 0))
+    Thread.detachNewThread { inbox.read(reading) }
   }
 
   deinit { close() }

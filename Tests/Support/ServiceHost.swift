@@ -21,13 +21,21 @@ package final class ServiceHost: Sendable {
     notices = try NoticeSocket(abstract ? "@\(directory)/notices" : "\(directory)/notices")
   }
 
+  /// A client of whichever worker accepts it.
+  package func connect() throws -> LineClient {
+    guard let descriptor = try UnixSocket.connect(socket) else { throw TestFailure("nobody listens") }
+    let path = logPath
+    return LineClient(descriptor) { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }
+  }
+
+  private var logPath: String { "\(directory)/log" }
+
   /// Starts a worker; does not wait for anything.
   ///
   /// - Parameter through: a program and its options that turns into the worker.
   package func start(
     containerd: String, options: [String] = [], environment: [String: String] = [:], through: [String] = []
   ) throws -> WorkerProcess {
-    let logPath = "\(directory)/log"
     let log = Descriptor(open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
     let arguments = WorkerProcess.arguments(
       containerd: containerd, socket: socket, stateDirectory: stateDirectory, namespace: namespace)
@@ -110,8 +118,8 @@ package final class NoticeSocket: Sendable {
 
 extension UnixSocket {
   /// A listening socket at a path.
-  package static func listen(_ path: String) throws -> Descriptor {
-    let descriptor = try bind(path, SOCK_STREAM)
+  package static func listen(_ path: String, _ type: __socket_type = SOCK_STREAM) throws -> Descriptor {
+    let descriptor = try bind(path, type)
     guard Glibc.listen(descriptor.rawValue, 4096) == 0 else { throw SystemError(call: "listen") }
     return descriptor
   }
