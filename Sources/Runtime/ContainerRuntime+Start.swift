@@ -79,8 +79,7 @@ extension ContainerRuntime {
         container.hadCutStart = false
         return created
       } catch {
-        let isTaken = error.kind == .alreadyExists || error.message.contains("file exists")
-        guard isTaken else { throw error }
+        guard isDisturbed(error) else { throw error }
         if pause > .seconds(4) { throw RuntimeError(.unavailable, error.message) }
       }
       if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
@@ -89,6 +88,14 @@ extension ContainerRuntime {
       pause *= 2
     }
     return try await createTask(process, in: container, checkpoint)
+  }
+
+  /// Whether a Create failed of one that is being cleared away: that one's directory was still there, or its removal took
+  /// the new one along, which has the same name (bundle.go).
+  private func isDisturbed(_ error: RuntimeError) -> Bool {
+    if error.kind == .alreadyExists || error.message.contains("file exists") { return true }
+    return error.kind == .startFailed(stage: .create, exitCode: 128)
+      && error.message.contains("no such file or directory")
   }
 
   private func createTask(
