@@ -66,8 +66,7 @@ class Process:
         if event["event"] == "stdio.data":
             stream.data(event["offset"], event["text"].encode() if "text" in event else base64.b64decode(event["base64"]))
         elif event["event"] == "stdio.gap":
-            stream.gap(event["from"], event["to"])
-            if self.plan and not self.may_have_gaps():
+            if stream.gap(event["from"], event["to"]) and self.plan and not self.may_have_gaps():
                 self.complain(f"{stream.name}: stdio.gap", "none, nothing was done that excuses it", str(event))
         elif event["event"] == "stdio.eof":
             stream.end(event["offset"])

@@ -25,6 +25,8 @@ package final class Container {
   var hadCutStart = false
   /// Execs of which the same may be.
   var cutExecs: Set<String> = []
+  /// Its deletion is told.
+  var isForgotten = false
   /// Such kills that have been put down to a process.
   var knownKills: UInt64 = 0
   /// Execs that are deleted in containerd and kept for whoever asks, the oldest first.

@@ -34,18 +34,19 @@ extension ContainerRuntime {
     } catch {
       // Gone in containerd, which is what was asked for; what we know of its exit still counts.
       guard error.kind == .notFound, let exit = process.life.exit else { throw error }
-      removeTask(of: container, exit)
+      removeTask(process, of: container, exit)
       return exit
     }
     let exit =
       process.life.exit
       ?? ExitStatus(code: answer.exitStatus, exitedAt: Timestamp(ofExit: answer.exitedAt), source: .reconcile)
-    removeTask(of: container, exit)
+    removeTask(process, of: container, exit)
     return exit
   }
 
-  /// The shim is gone, and with it every exec.
-  func removeTask(of container: Container, _ exit: ExitStatus) {
+  /// The shim is gone, and with it every exec. Whoever finds that first tells it.
+  func removeTask(_ task: ContainerProcess, of container: Container, _ exit: ExitStatus) {
+    guard container.task === task else { return }
     for exec in container.execs.values where !exec.isDeleted {
       exec.endNow()
       exec.release()
@@ -53,7 +54,7 @@ extension ContainerRuntime {
     for process in container.processes { recent.add(container.id, exec: process.exec, pid: process.pid) }
     for exec in container.execs.values { exec.forget() }
     container.execs = [:]
-    container.task?.release()
+    task.release()
     container.task = nil
     samples[container.id] = nil
     tell(.taskDeleted(container.id, exit))
@@ -93,6 +94,8 @@ extension ContainerRuntime {
         log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
       }
     }
+    // It may have gone with its task meanwhile.
+    if process.isDeleted { return }
     recent.add(process.container, exec: exec, pid: process.pid)
     process.release(keepsOutput: true)
     containers[process.container]?.remember(process)

@@ -56,7 +56,7 @@ extension ContainerRuntime {
       // Whoever wants something of it next will see.
       return
     }
-    if container.task === task, !task.isBeingDeleted { removeTask(of: container, exit) }
+    if !task.isBeingDeleted { removeTask(task, of: container, exit) }
   }
 
   /// Asks containerd what became of a process: a status that it still has, or a loss where it knows nothing of it.

@@ -119,7 +119,7 @@ extension ContainerRuntime {
     }
     Task { @Loop in
       await task.waitForClose()
-      if container.task === task, let exit = task.life.exit { removeTask(of: container, exit) }
+      if let exit = task.life.exit { removeTask(task, of: container, exit) }
     }
     return true
   }

@@ -26,20 +26,33 @@ extension ContainerRuntime {
   }
 
   private func reconcile() async throws(RuntimeError) -> (tasks: Int, exits: Int) {
-    let pauses = containers.mapValues(\.pauses)
+    let known = containers.mapValues(Known.init)
     let listed = try await containerd.call(
       ContainerdService.Tasks.list, CDListTasksRequest(), timeout: .seconds(30)
     ).tasks
     let found = Dictionary(listed.map { ($0.container, $0) }) { first, _ in first }
     // All at once: a shim that does not answer holds up nobody else's.
     let exits = await concurrently(Set(containers.keys).union(found.keys)) { id in
-      await self.reconcile(id, found[id], pauses: pauses[id])
+      await self.reconcile(id, found[id], known: known[id])
     }
     return (listed.count, exits.reduce(0, +))
   }
 
+  /// What there was of a container when the list was asked for, which says nothing of what came later.
+  struct Known {
+    let pauses: Int
+    fileprivate let running: [ContainerProcess]
+
+    @Loop
+    init(_ container: Container) {
+      pauses = container.pauses
+      // What is being started is told by its own call.
+      running = container.processes.filter { $0.isRunning && (!$0.isOwn || $0.life.phase >= .started) }
+    }
+  }
+
   /// - Returns: how many exits were missed.
-  private func reconcile(_ id: String, _ found: CDProcess?, pauses: Int?) async -> Int {
+  func reconcile(_ id: String, _ found: CDProcess?, known: Known?) async -> Int {
     if let container = containers[id], container.isUnsettled {
       let running = container.processes.filter(\.isRunning)
       await loadQuietly(id)
@@ -51,16 +64,16 @@ extension ContainerRuntime {
     }
     // A start of our own is under way: its reply tells.
     if task.isOwn, task.life.phase < .started { return 0 }
-    // What is being started is told by its own call.
-    let running = container.processes.filter { $0.isRunning && (!$0.isOwn || $0.life.phase >= .started) }
-    if let found, isAnother(found, than: task), await isStillAnother(than: task) {
+    let running = known?.running.filter(\.isRunning) ?? []
+    if let found, isAnother(found, than: task) {
+      guard await isStillAnother(than: task) else { return 0 }
       for process in running { process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost)) }
       await task.waitForClose()
-      if container.task === task, let exit = task.life.exit { removeTask(of: container, exit) }
+      if let exit = task.life.exit { removeTask(task, of: container, exit) }
       await loadQuietly(id)
     } else {
       // Not where an event is newer than the list.
-      if let found, found.status == .paused || found.status == .running, pauses == container.pauses {
+      if let found, found.status == .paused || found.status == .running, known?.pauses == container.pauses {
         _ = paused(id, found.status == .paused)
       }
       if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
@@ -75,7 +88,7 @@ extension ContainerRuntime {
     found.status != .unknown && found.pid != 0 && task.pid != 0 && found.pid != task.pid
   }
 
-  /// The list may be older than a task that was started since.
+  /// The list may be older than a task that was started since, which its own call and events tell of.
   private func isStillAnother(than task: ContainerProcess) async -> Bool {
     do throws(RuntimeError) {
       return try await get(task.container, exec: nil).map { isAnother($0, than: task) } ?? false

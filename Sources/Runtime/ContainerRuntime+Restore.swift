@@ -111,7 +111,7 @@ extension ContainerRuntime {
     }
     Task { @Loop in
       await process.waitForClose()
-      if container.task === process, let exit = process.life.exit { removeTask(of: container, exit) }
+      if let exit = process.life.exit { removeTask(process, of: container, exit) }
       await endOrphan(process, in: container)
     }
   }

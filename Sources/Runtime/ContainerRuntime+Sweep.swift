@@ -49,7 +49,7 @@ extension ContainerRuntime {
     let bundles = FIFOSet.names(in: bundles).filter {
       !keepsBundles && FIFOSet.hasOurs(in: "\(self.bundles)/\($0)")
     }
-    let undone = containers.values.filter { $0.hadCutStart && $0.processes.isEmpty }
+    let remembered = containers.values.filter { $0.isOnlyRemembered }
     let listed: [ContainerSummary]
     do throws(RuntimeError) {
       listed = try await list([])
@@ -59,14 +59,21 @@ extension ContainerRuntime {
     isSwept = true
     let ids = Set(listed.map(\.id))
     for id in bundles where !ids.contains(id) && !isNew(id) { clearAway(id) }
-    for container in undone where !ids.contains(container.id) && containers[container.id] === container {
-      containers[container.id] = nil
-      journal?.append(.forgetProcess(container: container.id, exec: ""))
+    for container in remembered where !ids.contains(container.id) && container.isOnlyRemembered {
+      drop(container)
     }
     for container in listed
     where container.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
       await seeTo(container)
     }
+  }
+
+  /// Its deletion has been told: only the journal still had something of it.
+  private func drop(_ container: Container) {
+    guard containers[container.id] === container else { return }
+    for process in container.processes { process.forget() }
+    containers[container.id] = nil
+    journal?.append(.forgetProcess(container: container.id, exec: ""))
   }
 
   /// By a command of this worker, not of an earlier one.
@@ -78,7 +85,7 @@ extension ContainerRuntime {
   package func clearAway(_ id: String) {
     let known = containers[id]
     // One that is being started anew, or has not been compared yet, is seen to by that.
-    if let known, !known.processes.isEmpty { return }
+    if let known, !known.processes.allSatisfy(\.isDeleted) { return }
     guard known != nil || access(bundles + "/" + id, F_OK) == 0 else { return }
     forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
   }
@@ -101,5 +108,12 @@ extension ContainerRuntime {
     if time < journal.lastTimeBefore - 5_000_000_000 { return true }
     return await journal.told("container.created", container: container.id, since: time - 5_000_000_000)
       ?? true
+  }
+}
+
+extension Container {
+  /// Of an earlier worker there is nothing here but what a start left, or the output of what has ended.
+  fileprivate var isOnlyRemembered: Bool {
+    processes.allSatisfy(\.isDeleted) && (hadCutStart || !processes.isEmpty)
   }
 }

@@ -45,6 +45,8 @@ package final class ContainerRuntime {
   /// What earlier workers left is cleared away.
   var isSwept = false
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
+  /// Those of them that were deleted meanwhile.
+  private var outdated: Set<String> = []
   /// Counts subscriptions, so that what belongs to an earlier one can be told.
   var subscriptions = 0
   var samples: [String: CPUSample] = [:]
@@ -120,7 +122,10 @@ package final class ContainerRuntime {
     let task =
       loading[id]
       ?? Task { @Loop in
-        defer { loading[id] = nil }
+        defer {
+          loading[id] = nil
+          outdated.remove(id)
+        }
         do throws(RuntimeError) {
           return .success(try await fetch(id))
         } catch {
@@ -157,6 +162,7 @@ package final class ContainerRuntime {
       if container.isUnsettled { try await settleRestored(container) }
       return container
     }
+    if outdated.contains(id) { throw RuntimeError(.notFound, "no such container: \(id)") }
     let container = Container(
       id: id, bundle: found.labels[ContainerRuntime.bundleLabel] ?? bundles + "/" + id, metadata: metadata)
     containers[id] = container
@@ -207,7 +213,11 @@ package final class ContainerRuntime {
     forget(container)
   }
 
+  /// Whoever finds first that it is gone tells it.
   func forget(_ container: Container) {
+    if container.isForgotten { return }
+    container.isForgotten = true
+    if loading[container.id] != nil { outdated.insert(container.id) }
     for process in container.processes { process.release() }
     containers[container.id] = nil
     samples[container.id] = nil

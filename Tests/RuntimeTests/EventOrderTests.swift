@@ -143,64 +143,6 @@ struct EventOrderTests {
   }
 
   // MARK: -
-
-  private func withRuntime(
-    _ body: @Loop (ContainerRuntime, Told) async throws -> Void
-  ) async throws {
-    let (containerd, runtime, told) = try await make()
-    do {
-      try await body(runtime, told)
-    } catch {
-      Issue.record(error)
-    }
-    await runtime.stop()
-    await Task.detached { containerd.shutDown() }.value
-  }
-
-  @Loop
-  private func make() throws -> (Containerd, ContainerRuntime, Told) {
-    // Nobody there: what is asked beside the events has no answer.
-    let containerd = try Containerd(address: "/nonexistent/c.sock", namespace: "events")
-    let runtime = ContainerRuntime(
-      containerd: containerd, stateDirectory: "/nonexistent", keepsBundles: false,
-      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, readSpec: { _ in SpecFacts() })
-    let told = Told()
-    runtime.observer = told
-    return (containerd, runtime, told)
-  }
-}
-
-/// What was told, in short.
-@Loop
-private final class Told: RuntimeObserver {
-  private(set) var names: [String] = []
-
-  func runtime(_ event: LifecycleEvent) {
-    let name =
-      switch event {
-      case .taskCreated(let id, _): "created \(id)"
-      case .taskStarted(let id, _): "started \(id)"
-      case .taskDeleted(let id, _): "deleted \(id)"
-      case .processAdded(let id, let exec): "added \(id)/\(exec)"
-      case .processStarted(let id, let exec, _): "started \(id)/\(exec)"
-      case .processExited(let id, let exec, _, let exit):
-        "exited \(name(id, exec)) \(exit.code.map { "\($0)" } ?? "lost")"
-      case .processClosed(let id, let exec, _, _, _): "closed \(name(id, exec))"
-      default: "\(event)"
-      }
-    names.append(name)
-  }
-
-  private func name(_ id: String, _ exec: String?) -> String { exec.map { "\(id)/\($0)" } ?? id }
-
-  func startIsSettled(_ process: ContainerProcess, _ fate: Fate) {}
-  func stdinBroke(_ process: ContainerProcess) {}
-  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {}
-
-  func until(_ name: String) async throws {
-    for _ in 0..<10000 where !names.contains(name) { await Task.yield() }
-    #expect(names.contains(name), "\(names)")
-  }
 }
 
 private struct Random: RandomNumberGenerator {
@@ -212,40 +154,5 @@ private struct Random: RandomNumberGenerator {
     z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
     z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
     return z ^ z >> 31
-  }
-}
-
-extension CDEnvelope {
-  private static func make(_ topic: String, _ message: some Message) -> CDEnvelope {
-    var envelope = CDEnvelope()
-    envelope.topic = "/tasks/" + topic
-    if let event = try? Google_Protobuf_Any(containerd: message) { envelope.event = event }
-    return envelope
-  }
-
-  fileprivate static func created(_ id: String, _ pid: UInt32) -> CDEnvelope {
-    make("create", CDTaskCreate.with { ($0.containerID, $0.pid) = (id, pid) })
-  }
-
-  fileprivate static func started(_ id: String, _ pid: UInt32) -> CDEnvelope {
-    make("start", CDTaskStart.with { ($0.containerID, $0.pid) = (id, pid) })
-  }
-
-  fileprivate static func execAdded(_ id: String, _ exec: String) -> CDEnvelope {
-    make("exec-added", CDTaskExecAdded.with { ($0.containerID, $0.execID) = (id, exec) })
-  }
-
-  fileprivate static func execStarted(_ id: String, _ exec: String, _ pid: UInt32) -> CDEnvelope {
-    make("exec-started", CDTaskExecStarted.with { ($0.containerID, $0.execID, $0.pid) = (id, exec, pid) })
-  }
-
-  fileprivate static func exited(_ id: String, _ process: String, _ pid: UInt32, _ code: UInt32) -> CDEnvelope
-  {
-    make(
-      "exit", CDTaskExit.with { ($0.containerID, $0.id, $0.pid, $0.exitStatus) = (id, process, pid, code) })
-  }
-
-  fileprivate static func deleted(_ id: String, _ pid: UInt32, _ code: UInt32) -> CDEnvelope {
-    make("delete", CDTaskDelete.with { ($0.containerID, $0.pid, $0.exitStatus) = (id, pid, code) })
   }
 }

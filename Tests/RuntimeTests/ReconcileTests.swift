@@ -1,0 +1,70 @@
+import ContainerdAPI
+import SwiftProtobuf
+import Testing
+
+@testable import Runtime
+import TestSupport
+
+/// What a list of containerd's says of tasks that began or ended while it was on its way.
+@Suite(.serialized)
+struct ReconcileTests {
+  init() { EventLoop.start() }
+
+  /// The list has the last task of this id, which has ended.
+  @Test func aListThatIsOlderThanATaskSaysNothingOfIt() async throws {
+    try await withRuntime { runtime, told in
+      let before = runtime.containers["c"].map(ContainerRuntime.Known.init)
+      runtime.handle(.created("c", 2))
+      runtime.handle(.started("c", 2))
+      for pid: UInt32 in [0, 1, 2] {
+        #expect(await runtime.reconcile("c", .stopped(pid), known: before) == 0)
+      }
+      // Nor when it was asked for in time, and containerd cannot be asked again.
+      let container = try #require(runtime.containers["c"])
+      #expect(await runtime.reconcile("c", .stopped(1), known: .init(container)) == 0)
+      #expect(told.names == ["created c", "started c"])
+      #expect(await runtime.reconcile("c", .stopped(2), known: .init(container)) == 1)
+      #expect(told.names.dropFirst(2).first == "exited c 3")
+    }
+  }
+
+  /// A pause that an event has told of is newer than the list.
+  @Test func aListThatIsOlderThanAPauseDoesNotUndoIt() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      let container = try #require(runtime.containers["c"])
+      let before = ContainerRuntime.Known(container)
+      var running = CDProcess.stopped(1)
+      running.status = .running
+      #expect(runtime.paused("c", true))
+      #expect(await runtime.reconcile("c", running, known: before) == 0)
+      #expect(container.isPaused)
+      #expect(await runtime.reconcile("c", running, known: .init(container)) == 0)
+      #expect(!container.isPaused)
+    }
+  }
+
+  @Test func whatSeveralFindGoneIsToldOnce() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      runtime.handle(.exited("c", "c", 1, 0))
+      let container = try #require(runtime.containers["c"])
+      let task = try #require(container.task)
+      let exit = try #require(task.life.exit)
+      for _ in 0..<2 { runtime.removeTask(task, of: container, exit) }
+      for _ in 0..<2 { runtime.forget(container) }
+      #expect(told.names.suffix(2) == ["deleted c", "container deleted c"])
+    }
+  }
+}
+
+extension CDProcess {
+  fileprivate static func stopped(_ pid: UInt32) -> CDProcess {
+    var process = CDProcess()
+    (process.id, process.pid, process.status, process.exitStatus) = ("c", pid, .stopped, 3)
+    process.exitedAt.seconds = 1
+    return process
+  }
+}
