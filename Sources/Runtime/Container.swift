@@ -25,6 +25,7 @@ package final class Container {
   var hadCutStart = false
   /// Execs of which the same may be.
   var cutExecs: Set<String> = []
+  var cutExecRemovals: [String: Task<RuntimeError?, Never>] = [:]
   /// Its deletion is told.
   var isForgotten = false
   /// Such kills that have been put down to a process.

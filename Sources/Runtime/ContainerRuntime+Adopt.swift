@@ -16,7 +16,8 @@ extension ContainerRuntime {
     settleAdopted(process, found)
     if found.status == .stopped { return }
     // There is no list of execs; those that run are found by their pids, ended ones are not.
-    for exec in try await processes(of: container.id).compactMap(\.exec) where container.execs[exec] == nil {
+    for exec in try await processes(of: container.id).compactMap(\.exec)
+    where container.execs[exec] == nil && !container.cutExecs.contains(exec) {
       guard let found = try await get(container.id, exec: exec), container.execs[exec] == nil else {
         continue
       }

@@ -123,7 +123,9 @@ extension ContainerRuntime {
       return ProcessStatusReport(status: "stopped", pid: ended.pid, exit: ended.life.exit)
     }
     // What a start that was cut short has left is none of anybody's.
-    let isLeftover = exec == nil && container.task == nil && container.hadCutStart
+    let isLeftover =
+      container.process(exec) == nil
+      && (exec.map { container.cutExecs.contains($0) } ?? container.hadCutStart)
     guard !isLeftover, let process = try await get(id, exec: exec) else {
       throw RuntimeError(.notFound, "container \(id) has no \(exec.map { "process \($0)" } ?? "task")")
     }

@@ -55,6 +55,7 @@ extension ContainerRuntime {
   private func added(_ event: CDTaskExecAdded) -> Bool {
     let (id, exec) = (event.containerID, event.execID)
     if let known = containers[id]?.execs[exec], !known.isDeleted { return false }
+    if containers[id]?.cutExecs.contains(exec) == true { return false }
     if recent.holds(id, exec: exec, pid: nil) { return false }
     discover(ContainerProcess(container: id, exec: exec, foreign: nil, host: self), pid: 0)
     return true
@@ -63,6 +64,7 @@ extension ContainerRuntime {
   private func started(_ event: CDTaskExecStarted) -> Bool {
     let (id, exec) = (event.containerID, event.execID)
     if let known = containers[id]?.execs[exec], !known.isDeleted { return begin(known, event.pid) }
+    if containers[id]?.cutExecs.contains(exec) == true { return false }
     if recent.holds(id, exec: exec, pid: event.pid) { return false }
     let process = ContainerProcess(container: id, exec: exec, foreign: nil, host: self)
     discover(process, pid: 0)

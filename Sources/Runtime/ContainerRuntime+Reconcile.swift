@@ -79,6 +79,7 @@ extension ContainerRuntime {
       if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
       _ = await concurrently(running) { process in await self.settle(process, process === task ? found : nil)
       }
+      if task.isRunning { await removeCutExecs(of: container) }
     }
     return running.count { !$0.isRunning }
   }

@@ -142,7 +142,8 @@ extension ContainerRuntime {
     if let known = container.execs[exec], !known.isDeleted {
       throw RuntimeError(.alreadyExists, "process \(exec) exists")
     }
-    if container.cutExecs.remove(exec) != nil { _ = await removeFailed(id, exec: exec) }
+    _ = await removeCutExec(exec, of: container)
+    container.cutExecs.remove(exec)
     container.execs[exec]?.giveUpPlace()
     let process = try makeProcess(container, exec: exec, options, terminal: terminal)
     container.execs[exec] = process

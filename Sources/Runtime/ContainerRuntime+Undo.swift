@@ -40,7 +40,34 @@ extension ContainerRuntime {
       return
     }
     container.execs[exec] = nil
+    // containerd's word of it may still be on its way.
+    recent.add(container.id, exec: exec, pid: process.pid)
     if fate != nil { container.cutExecs.insert(exec) }
+  }
+
+  /// Execs of which the client was told that it is not known whether they run: they go.
+  func removeCutExecs(of container: Container) async {
+    for exec in container.cutExecs where container.execs[exec] == nil {
+      guard let leftover = await removeCutExec(exec, of: container) else { continue }
+      log.warning(
+        "cannot clear away an exec that was cut short",
+        metadata: ["container": "\(container.id)", "exec": "\(exec)", "error": "\(leftover.message)"])
+    }
+  }
+
+  /// Once at a time: what takes its name must not be taken for it.
+  func removeCutExec(_ exec: String, of container: Container) async -> RuntimeError? {
+    guard container.cutExecs.contains(exec) else { return nil }
+    let removal =
+      container.cutExecRemovals[exec]
+      ?? Task { @Loop in
+        defer { container.cutExecRemovals[exec] = nil }
+        let leftover = await removeFailed(container.id, exec: exec)
+        if leftover == nil { container.cutExecs.remove(exec) }
+        return leftover
+      }
+    container.cutExecRemovals[exec] = removal
+    return await removal.value
   }
 
   /// What an exec or task that did not start still holds in containerd.

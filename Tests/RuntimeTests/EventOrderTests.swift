@@ -55,6 +55,23 @@ struct EventOrderTests {
     }
   }
 
+  /// containerd tells of an exec after its start was taken back.
+  @Test func whatWasWithdrawnIsNoNewsOfAnotherClient() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      let container = try #require(runtime.containers["c"])
+      for (exec, fate) in [("undone", nil), ("cut", Fate.unknown)] {
+        let process = ContainerProcess(container: "c", exec: exec, foreign: nil, host: runtime)
+        container.execs[exec] = process
+        runtime.withdraw(process, in: container, leaving: fate)
+        runtime.handle(.execAdded("c", exec))
+      }
+      runtime.handle(.execStarted("c", "cut", 7))
+      #expect(told.names == ["created c", "started c"])
+    }
+  }
+
   @Test func anExecMayEndAfterItsContainer() async throws {
     try await withRuntime { runtime, told in
       runtime.handle(.created("c", 1))
