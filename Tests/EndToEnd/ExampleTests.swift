@@ -61,4 +61,42 @@ struct ExampleTests {
     for id in ["c1", "c2"] { try await bed.remove(id) }
     try await bed.finish()
   }
+
+  @Test func followingGoesOnOverKilledWorkers() async throws {
+    let bed = try await TestBed.start()
+    var (worker, client) = (bed.worker, bed.client)
+    let size = 8_000_000
+    try await client.call(
+      "container.create",
+      [
+        "container": "c1", "rootfs": JSON(bed.rootfs),
+        "args": ["sh", "-c", JSON("\(NumberedLines.script(1...size / 8)); exit 3")],
+      ])
+    try await client.call("task.start", ["container": "c1"])
+    let pipe = try Pipe.make()
+    let follower = try ChildProcess(
+      "/usr/bin/env", ["python3", program, "--socket", worker.socket, "follow", "c1"],
+      output: pipe.write, error: pipe.write)
+    pipe.write.close()
+    async let status = follower.wait(seconds: 120)
+    var output: [UInt8] = []
+    for _ in 1...3 {
+      // With nobody to read on the process has much left to print.
+      output += try await pipe.read.read(exactly: 1_500_000)
+      worker.process.signal(SIGKILL)
+      #expect(await worker.process.wait() == .signaled(9))
+      worker = try await WorkerProcess.start(
+        containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+        namespace: worker.namespace)
+    }
+    output += try await pipe.read.readAll()
+    // The difference of so long arrays would take minutes to find.
+    let isWhole = output == NumberedLines.bytes(0..<size)
+    #expect(isWhole, "\(output.count) bytes")
+    #expect(await status == .exited(3))
+    client = try worker.connect()
+    try await client.call("container.delete", ["container": "c1", "force": true])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+  }
 }
