@@ -7,6 +7,9 @@
 //	start ID SPECFILE           a container that stays, with no stdio
 //	exec ID EXECID PROCESSFILE  a process in it, from its creation to its deletion, with all output read
 //	remove ID                   its end
+//	flood ID SPECFILE BYTES COUNT FILE
+//	                            so many containers, each to print so many bytes once FILE is there: from its making to
+//	                            the end of all outputs
 //
 // The files hold JSON: a container's OCI spec, and the process of one. What still runs at the end of stdin is removed.
 package main
@@ -18,12 +21,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd"
@@ -38,53 +39,6 @@ type peer struct {
 	client  *containerd.Client
 	fifos   string
 	running map[string]containerd.Task
-}
-
-// streams are the FIFOs of a process and what was read from them.
-type streams struct {
-	*cio.DirectIO
-	readers        sync.WaitGroup
-	stdout, stderr counter
-	stdin          int64 // so many bytes go in; without any there is no FIFO for it
-}
-
-// counter counts what is written to it and keeps the first of it. It has no ReadFrom, so that io.CopyBuffer uses the
-// buffer that it is given.
-type counter struct {
-	count int64
-	head  []byte
-}
-
-func (c *counter) Write(data []byte) (int, error) {
-	if c.count == 0 {
-		c.head = append(c.head, data...)
-	}
-	c.count += int64(len(data))
-	return len(data), nil
-}
-
-// creator makes the FIFOs and starts to read the outputs.
-func (p *peer) creator(s *streams) cio.Creator {
-	return func(id string) (cio.IO, error) {
-		set, err := cio.NewFIFOSetInDir(p.fifos, id, false)
-		if err != nil {
-			return nil, err
-		}
-		if s.stdin == 0 {
-			set.Stdin = ""
-		}
-		if s.DirectIO, err = cio.NewDirectIO(p.ctx, set); err != nil {
-			return nil, err
-		}
-		drain := func(to io.Writer, from io.Reader) {
-			defer s.readers.Done()
-			io.CopyBuffer(to, from, make([]byte, 32<<10)) // the size that cio's own copying has
-		}
-		s.readers.Add(2)
-		go drain(&s.stdout, s.Stdout)
-		go drain(&s.stderr, s.Stderr)
-		return s.DirectIO, nil
-	}
 }
 
 // run starts a process (a task is one, too), feeds it, and waits for its exit and the end of its outputs. It says how
@@ -133,8 +87,12 @@ func (p *peer) create(id, file string, creator cio.Creator) (containerd.Containe
 	if err := load(file, &spec); err != nil {
 		return nil, nil, err
 	}
+	return p.createFrom(&spec, id, creator)
+}
+
+func (p *peer) createFrom(spec *oci.Spec, id string, creator cio.Creator) (containerd.Container, containerd.Task, error) {
 	container, err := p.client.NewContainer(p.ctx, id,
-		containerd.WithRuntime("io.containerd.runc.v2", nil), containerd.WithSpec(&spec))
+		containerd.WithRuntime("io.containerd.runc.v2", nil), containerd.WithSpec(spec))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -203,7 +161,7 @@ func load(path string, into interface{}) error {
 
 // measure does one command.
 func (p *peer) measure(command string) (elapsed time.Duration, err error) {
-	words := append(strings.Fields(command), "", "", "", "")
+	words := append(strings.Fields(command), "", "", "", "", "", "")
 	id, file := words[1], words[2]
 	size, _ := strconv.ParseInt(words[3], 10, 64)
 	task, s := p.running[id], &streams{}
@@ -222,6 +180,9 @@ func (p *peer) measure(command string) (elapsed time.Duration, err error) {
 			err = fmt.Errorf("wc says %q", said)
 		}
 		return elapsed, err
+	case "flood":
+		count, _ := strconv.Atoi(words[4])
+		return p.flood(id, file, count, size, words[5])
 	case "start":
 		if _, task, err = p.create(id, file, cio.NullIO); err == nil {
 			p.running[id] = task
