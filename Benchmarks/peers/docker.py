@@ -12,6 +12,9 @@ are a JSON array of strings.
     start NAME IMAGE ARGS          a container that stays
     exec NAME ARGS                 a process in it, from its creation to its exit code, with all output read
     remove NAME                    its end
+    flood NAME IMAGE BYTES COUNT FILE ARGS
+                                   so many containers, each to print so many bytes once FILE is there, which has its
+                                   folder at /signal: from its making to the end of all outputs
 
     ping                           whether dockerd answers
     image NAME ROOTFS              makes an image out of a folder
@@ -22,80 +25,15 @@ What was started and still runs at the end of stdin is removed.
 
 import http.client
 import json
-import socket
+import os
 import subprocess
 import sys
 import time
 import urllib.parse
 
+from dockerstream import Connection, Failure, Stream, drain_all
+
 JSON = {"Content-Type": "application/json"}
-CHUNK = b"0123456789abcde\n" * (32 << 10)
-
-
-class Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path):
-        super().__init__("docker")
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self.path)
-
-
-class Failure(Exception):
-    """What dockerd or a container did otherwise than wanted."""
-
-
-class Stream:
-    """A connection that dockerd has handed over to a process's stdio."""
-
-    # Shared, for a new one would be cleared each time. Streams are read one after the other.
-    buffer = memoryview(bytearray(1 << 20))
-
-    def __init__(self, connection, response):
-        self.connection = connection
-        # Kept, for a response that nobody has closes what it reads from.
-        self.response = response
-        # Its buffer may hold the beginning already; larger reads than that go straight to the socket.
-        self.reader = response.fp
-
-    def drain(self):
-        """Reads to the end: how many bytes of stdout came, and the beginning of them.
-
-        Payloads come in frames with heads of 8 bytes: the stream's number, three zeros, a big-endian length. No
-        payload is copied.
-        """
-        head, left, stdout, total, first = bytearray(), 0, False, 0, b""
-        while count := self.reader.readinto1(self.buffer):
-            at = 0
-            while at < count:
-                if left:
-                    part = min(left, count - at)
-                    if stdout:
-                        first = first or bytes(self.buffer[at : at + min(part, 64)])
-                        total += part
-                    left -= part
-                    at += part
-                else:
-                    part = min(8 - len(head), count - at)
-                    head += self.buffer[at : at + part]
-                    at += part
-                    if len(head) == 8:
-                        stdout, left = head[0] == 1, int.from_bytes(head[4:], "big")
-                        head.clear()
-        self.response.close()
-        self.connection.close()
-        if left or head:
-            raise Failure("the stream ended within a frame")
-        return total, first
-
-    def feed(self, size):
-        """Writes so many bytes, then end-of-file."""
-        for start in range(0, size, len(CHUNK)):
-            self.connection.sock.sendall(CHUNK[: size - start])
-        self.connection.sock.shutdown(socket.SHUT_WR)
 
 
 class Peer:
@@ -183,6 +121,30 @@ class Peer:
         self.call("DELETE", f"/containers/{name}?force=1")
         self.started.discard(name)
 
+    def flood(self, name, image, size, count, file, args):
+        host = {"NetworkMode": "none", "Binds": [f"{os.path.dirname(file)}:/signal:ro"]}
+        names = [f"{name}-{number}" for number in range(count)]
+        streams = []
+        try:
+            for name in names:
+                self.create(name, image, args, HostConfig=host)
+                self.started.add(name)
+                streams.append(self.hijack(f"/containers/{name}/attach?stream=1&stdout=1&stderr=1"))
+                self.call("POST", f"/containers/{name}/start")
+            began = time.monotonic_ns()
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            drain_all(streams)
+            elapsed = time.monotonic_ns() - began
+        finally:
+            for name in self.started.intersection(names):
+                self.remove(name)
+            if os.path.exists(file):
+                os.unlink(file)
+        for stream in streams:
+            if stream.stdout != size:
+                raise Failure(f"{stream.stdout} bytes instead of {size}")
+        return elapsed
+
     def ping(self):
         self.call("GET", "/_ping")
 
@@ -210,6 +172,7 @@ COMMANDS = {
     "start": (str, str, json.loads),
     "exec": (str, json.loads),
     "remove": (str,),
+    "flood": (str, str, int, int, str, json.loads),
     "ping": (),
     "image": (str, str),
     "clear": (),
