@@ -3,30 +3,43 @@
 extension Bench {
   func measureStreams(_ client: WorkerClient, _ peers: Peers) async throws {
     for (count, size) in [(1, 400_000_000), (50, 16_000_000)] {
-      var rates: [(String, Samples)] = ["raw reads", "JSON text", "JSON base64", "pipe", "fd"].map {
-        ($0, Samples())
-      }
-      for round in 0..<max(3, rounds / 10) {
-        for way in rates.indices.shuffled() {
-          let flood = try await Flood(
-            self, client, peers, count: count, size: size, round: round * 8 + way, way: way)
-          try await rates[way].1.measure { try await flood.run() }
-          try await flood.remove()
-        }
-      }
-      let rate = { (samples: Samples) in Double(count * size) / 1e3 / samples.median }
-      for (name, samples) in rates.dropFirst() {
-        say(
-          comparison(
-            "\(count == 1 ? "one stream" : "\(count) streams"), \(name), MB/s", rate(samples),
-            rate(rates[0].1)))
+      let what = count == 1 ? "one stream" : "\(count) streams"
+      let times = try await turns(client, peers, count, size)
+      let rates = times.map { Double(count * size) / 1e3 / $0.median }
+      for (way, name) in [(1, "JSON text"), (2, "JSON base64"), (3, "pipe"), (4, "fd")] {
+        let others = [rates[0], rates[5], rates[6]].flatMap { [text($0), text(rates[way] / $0)] }
+        say(tableRow(["\(what), \(name), MB/s", text(rates[way]), "–"] + others))
       }
     }
     try await underLoad(client, peers)
   }
 
-  private func comparison(_ what: String, _ ours: Double, _ theirs: Double) -> String {
-    "| \(what) | \(text(ours)) | – | \(text(theirs)) | \(text(ours / theirs)) | – | – | – | – |"
+  /// What each took: the ways of `Flood`, then containerd's Go client and dockerd.
+  private func turns(
+    _ client: WorkerClient, _ peers: Peers, _ count: Int, _ size: Int
+  ) async throws -> [Samples] {
+    var times = Array(repeating: Samples(), count: 7)
+    let goSpec = try file(
+      "flood", try spec(Flood.args(signal: "/go-peer", size: size), client, cgroup: "bench-go"))
+    let dockerArgs = json(Flood.args(signal: "/signal/docker-peer", size: size))
+    for round in 0..<max(3, rounds / 10) {
+      for way in times.indices.shuffled() {
+        switch way {
+        case 5:
+          times[way].add(
+            try peers.go?.ask("flood flood\(round) \(goSpec) \(size) \(count) \(rootfs)/go-peer"))
+        case 6:
+          let request = "flood flood\(round) bench \(size) \(count) \(rootfs)/docker-peer \(dockerArgs)"
+          times[way].add(try peers.docker?.ask(request))
+        default:
+          let flood = try await Flood(
+            self, client, peers, count: count, size: size, round: round * 8 + way, way: way)
+          try await times[way].measure { try await flood.run() }
+          try await flood.remove()
+        }
+      }
+    }
+    return times
   }
 
   /// A line there and back through a container's `cat`, and pings, while fifty streams run full on another connection.

@@ -16,13 +16,18 @@ struct Bench: AsyncParsableCommand {
   @Flag(help: "Also each way to have output, one and fifty streams at once.") var streams = false
   @Option(help: "dockerd's socket, and with it the peer that speaks to it.") var docker: [String] = []
 
-  @Flag(help: "Nothing but the streams.") var onlyStreams = false
+  @Option(help: "Nothing but this: streams or input.") var only: String?
 
   func run() async throws {
     let peers = try makePeers()
     let client = try WorkerClient(worker)
-    if onlyStreams { return try await measureStreams(client, peers) }
     say(Comparison.head)
+    switch only {
+    case "streams": return try await measureStreams(client, peers)
+    case "input": return try await input(client, peers)
+    case let other?: throw BenchFailure("cannot measure only \(other)")
+    case nil: break
+    }
     say(single("memory at rest, MiB", try resident()))
     try pings(client)
     try await lives(client, peers)

@@ -22,13 +22,16 @@ final class Flood {
     (self.bench, self.client, self.peers, self.size, self.way) = (bench, client, peers, size, way)
     signal = "/go\(round)-\(count)"
     ids = (0..<count).map { "flood\(round)-\($0)" }
-    let script = "while [ ! -e \(signal) ]; do sleep 0.02; done; yes '\(Flood.line)' | head -c \(size)"
-    let args = ["sh", "-c", script]
+    let args = Flood.args(signal: signal, size: size)
     if way >= 3 { socket = try DescriptorSocket(bench.worker) }
     for id in ids { try await start(id, args) }
   }
 
-  private static let line = "the quick brown fox jumps over the lazy dog, and on it goes for a while"
+  /// Prints so many bytes once there is a file.
+  static func args(signal: String, size: Int) -> [String] {
+    let line = "the quick brown fox jumps over the lazy dog, and on it goes for a while"
+    return ["sh", "-c", "while [ ! -e \(signal) ]; do sleep 0.02; done; yes '\(line)' | head -c \(size)"]
+  }
 
   private func start(_ id: String, _ args: [String]) async throws {
     if way == 0 {

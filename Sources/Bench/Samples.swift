@@ -87,7 +87,7 @@ func single(_ what: String, _ values: Double...) -> String {
   tableRow([what] + values.map(text) + Array(repeating: "–", count: 8 - values.count))
 }
 
-private func tableRow(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+func tableRow(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
 
 /// A number with three digits that matter, as tables want it.
 func text(_ value: Double) -> String {
