@@ -165,19 +165,38 @@ def follow(path, container):
         try:
             worker = Worker(path)
             worker.send("stdio.attach", id="attach", container=container, **{"from": offsets})
+            ended = set()
             while worker.receive():
                 for line in worker.lines():
                     code = follow_line(line, container, offsets)
                     if code is not None:
                         return code
+                    if ends(line, container, offsets, ended):
+                        # Where this comes late process.closed has been told already.
+                        worker.send("process.status", id="status", container=container)
         except (ConnectionError, FileNotFoundError):
             pass
         time.sleep(0.2)
 
 
+def ends(line, container, offsets, ended):
+    """Whether a line is the end of the last stream. A terminal has one only."""
+    if line.get("id") == "attach" and "result" in line:
+        ended.update(offsets.keys() - line["result"].keys())
+    if line.get("event") != "stdio.eof" or line["container"] != container or line["process"] != "init":
+        return False
+    ended.add(line["stream"])
+    return ended == offsets.keys()
+
+
 def follow_line(line, container, offsets):
+    """Shows output; the exit code once there is one."""
+    if line.get("error", {}).get("code") in ("unavailable", "shutting_down"):
+        raise ConnectionError("to be tried again")
     if line.get("id") == "attach":
         result_of(line)
+    if line.get("id") == "status" and result_of(line)["status"] == "stopped":
+        return 255 if line["result"]["exit_code"] is None else line["result"]["exit_code"]
     if line.get("container") != container or line.get("process") != "init":
         return None
     if line.get("event") == "stdio.data":

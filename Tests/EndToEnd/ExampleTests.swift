@@ -62,6 +62,19 @@ struct ExampleTests {
     try await bed.finish()
   }
 
+  @Test func followingComesToAnEndAfterTheEnd() async throws {
+    let bed = try await TestBed.start()
+    for terminal in [false, true] {
+      try await bed.startContainer("c1", ["sh", "-c", "echo hi; exit 3"], terminal: terminal)
+      _ = try await bed.client.event("process.closed", container: "c1")
+      let (status, output) = try await run(bed, ["follow", "c1"])
+      #expect(status == .exited(3))
+      #expect(output == (terminal ? "hi\r\n" : "hi\n"))
+      try await bed.remove("c1")
+    }
+    try await bed.finish()
+  }
+
   @Test func followingGoesOnOverKilledWorkers() async throws {
     let bed = try await TestBed.start()
     var (worker, client) = (bed.worker, bed.client)
