@@ -17,7 +17,16 @@ extension HandledCommand {
   func settle(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     switch try await resolve(past, context) {
     case .done(let result): return result
-    case .notDone: return try await run(context)
+    case .notDone:
+      do throws(ProtocolError) {
+        return try await run(context)
+      } catch {
+        // containerd may have come to the end of the earlier one meanwhile.
+        guard [.notFound, .alreadyExists].contains(error.code),
+          case .done(let result) = try await resolve(past, context)
+        else { throw error }
+        return result
+      }
     case .unknown:
       throw ProtocolError(
         .cancelled, "an earlier worker was cut short in it, and what it did cannot be told", effect: .unknown)
