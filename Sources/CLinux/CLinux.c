@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -244,6 +245,13 @@ bool clinux_is_fifo(int fd) {
 }
 
 void clinux_print_error(const char *line) { fputs(line, stderr); }
+
+void clinux_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -89,6 +89,8 @@ struct Serve: ParsableCommand {
     }
     // Before any thread starts: the signals stay blocked in all of them.
     signal(SIGPIPE, SIG_IGN)
+    // A shell's 1024 are enough for 500 containers, and it lets us have more.
+    clinux_raise_descriptor_limit()
     let signals = clinux_signalfd([SIGTERM, SIGINT], 2)
     LoggingSystem.bootstrap { StderrLog(label: $0) }
     var log = Logger(label: "containerd-worker")

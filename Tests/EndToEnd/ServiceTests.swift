@@ -57,6 +57,18 @@ struct ServiceTests {
     Glibc.kill(shim, SIGCONT)
   }
 
+  @Test func itTakesAllDescriptorsThatItMayHave() async throws {
+    let host = try ServiceHost()
+    let worker = try host.start(
+      containerd: try await PrivateContainerd.shared().address,
+      through: ["/usr/bin/prlimit", "--nofile=512:3000"])
+    try await host.notices.next("READY=1")
+    let limits = try String(contentsOfFile: "/proc/\(worker.process.pid)/limits", encoding: .utf8)
+    let files = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max open files") })
+    #expect(files.split(separator: " ").dropFirst(3).prefix(2) == ["3000", "3000"])
+    #expect(await worker.terminate() == .exited(0))
+  }
+
   // MARK: - The socket
 
   @Test func nobodyIsRefusedWhileOneWorkerFollowsTheOther() async throws {

@@ -87,6 +87,8 @@ bool clinux_fifo_has_writer(int fd);
 // stderr is a mutable global to Swift 6, which it may not use.
 void clinux_print_error(const char *line);
 
+// As many descriptors as the process may have (RLIMIT_NOFILE).
+void clinux_raise_descriptor_limit(void);
 void clinux_name_thread(const char *name);
 // Hands free heap pages back to the kernel (malloc_trim).
 void clinux_trim_heap(void);
