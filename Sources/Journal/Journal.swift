@@ -95,11 +95,11 @@ package final class Journal {
     }
   }
 
-  /// Whether there is an event of a name and a container since a time; nil where it may have been dropped.
-  package func told(_ name: String, container: String, since time: Int64) async -> Bool? {
+  /// Of which containers there are events of a name since a time. One question for all: each reads the whole journal.
+  package func told(_ name: String, since time: Int64) async -> Told {
     if !batch.isEmpty { hand() }
-    return await withUnsafeContinuation { (continuation: UnsafeContinuation<Bool?, Never>) in
-      thread.ask(.told(name, container: container, since: time) { continuation.resume(returning: $0) })
+    return await withUnsafeContinuation { (continuation: UnsafeContinuation<Told, Never>) in
+      thread.ask(.told(name, since: time) { continuation.resume(returning: $0) })
     }
   }
 

@@ -53,12 +53,12 @@ final class JournalKeeper {
     }
   }
 
-  func told(_ name: String, container: String, since time: Int64) -> Bool? {
+  func told(_ name: String, since time: Int64) -> Told {
     do {
-      return try store?.told(name, container: container, since: time)
+      return try store?.told(name, since: time) ?? Told()
     } catch {
       fail("\(error)")
-      return nil
+      return Told()
     }
   }
 

@@ -7,8 +7,8 @@ final class JournalThread: Sendable {
   /// What the loop asks for.
   enum Question: Sendable {
     case events(after: UInt64, limit: Int, @Sendable ([StoredEvent]) -> Void)
-    /// Whether there is an event of a name and a container since a time; nil where it may have been dropped.
-    case told(String, container: String, since: Int64, @Sendable (Bool?) -> Void)
+    /// Of which containers there are events of a name since a time.
+    case told(String, since: Int64, @Sendable (Told) -> Void)
     /// Everything before is written.
     case barrier(@Sendable () -> Void)
   }
@@ -105,8 +105,7 @@ final class JournalThread: Sendable {
       for question in work.questions {
         switch question {
         case .events(let sequence, let limit, let reply): reply(keeper.events(after: sequence, limit: limit))
-        case .told(let name, let container, let time, let reply):
-          reply(keeper.told(name, container: container, since: time))
+        case .told(let name, let time, let reply): reply(keeper.told(name, since: time))
         case .barrier(let reply): reply()
         }
       }

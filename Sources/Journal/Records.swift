@@ -119,3 +119,16 @@ package enum Change: Sendable {
   /// Events up to this one are not needed any more.
   case acknowledge(UInt64)
 }
+
+/// What the journal has of events of one name since some time.
+package struct Told: Sendable, Equatable {
+  /// When the last one was, by container.
+  var last: [String: Int64] = [:]
+  /// None of them has been dropped.
+  var isComplete = false
+
+  /// Whether there is one of a container since a time; nil where it may have been dropped.
+  package func has(_ container: String, since time: Int64) -> Bool? {
+    last[container, default: .min] >= time ? true : isComplete ? false : nil
+  }
+}

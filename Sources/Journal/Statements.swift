@@ -12,7 +12,7 @@ final class Statements {
   private let insertKey: Statement
   private let insertProcess: Statement
   private let selectEvents: Statement
-  private let countEvents: Statement
+  private let selectLast: Statement
   private let selectKeys: Statement
   private let selectProcesses: Statement
 
@@ -30,8 +30,8 @@ final class Statements {
     insertProcess = try database.prepare(
       "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
-    countEvents = try database.prepare(
-      "SELECT count(*) FROM events WHERE name = ? AND container = ? AND time >= ?")
+    selectLast = try database.prepare(
+      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? GROUP BY container")
     selectKeys = try database.prepare("SELECT * FROM keys")
     selectProcesses = try database.prepare("SELECT * FROM processes")
   }
@@ -68,10 +68,11 @@ final class Statements {
     return events
   }
 
-  func told(_ name: String, container: String, since time: Int64) throws(DatabaseError) -> Bool {
-    var count: Int64 = 0
-    try countEvents.run(.text(name), .text(container), .int(time)) { count = $0.int(0) }
-    return count > 0
+  /// When the last one was, by container.
+  func told(_ name: String, since time: Int64) throws(DatabaseError) -> [String: Int64] {
+    var last: [String: Int64] = [:]
+    try selectLast.run(.text(name), .int(time)) { last[$0.text(0)] = $0.int(1) }
+    return last
   }
 
   // MARK: - Keys

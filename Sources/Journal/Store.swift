@@ -154,9 +154,9 @@ final class Store {
     try statements.events(after: sequence, limit: limit)
   }
 
-  func told(_ name: String, container: String, since time: Int64) throws(DatabaseError) -> Bool? {
-    if try statements.told(name, container: container, since: time) { return true }
-    return first <= 1 || bytes > 0 && oldest < time ? false : nil
+  func told(_ name: String, since time: Int64) throws(DatabaseError) -> Told {
+    Told(
+      last: try statements.told(name, since: time), isComplete: first <= 1 || bytes > 0 && oldest < time)
   }
 
   func keys() throws(DatabaseError) -> [StoredKey] { try statements.keys() }

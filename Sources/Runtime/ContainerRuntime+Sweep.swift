@@ -46,9 +46,7 @@ extension ContainerRuntime {
   func sweep() async {
     if isSwept { return }
     // Before the list: what is made meanwhile is in neither.
-    let bundles = FIFOSet.names(in: bundles).filter {
-      !keepsBundles && FIFOSet.hasOurs(in: "\(self.bundles)/\($0)")
-    }
+    let bundles = keepsBundles ? [] : FIFOSet.names(in: bundles)
     let remembered = containers.values.filter { $0.isOnlyRemembered }
     let listed: [ContainerSummary]
     do throws(RuntimeError) {
@@ -58,14 +56,21 @@ extension ContainerRuntime {
     }
     isSwept = true
     let ids = Set(listed.map(\.id))
-    for id in bundles where !ids.contains(id) && !isNew(id) { clearAway(id) }
+    for id in bundles where !ids.contains(id) && !isNew(id) && FIFOSet.hasOurs(in: "\(self.bundles)/\(id)") {
+      clearAway(id)
+    }
     for container in remembered where !ids.contains(container.id) && container.isOnlyRemembered {
       drop(container)
     }
-    for container in listed
-    where container.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true {
-      await seeTo(container)
+    let told = await toldLastOfCreations()
+    let ours = listed.filter {
+      $0.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true
     }
+    // Without a pause, in which somebody else could tell of one.
+    for container in ours where !isNew(container.id) && !wasTold(container, told) {
+      tellCreated(container.id)
+    }
+    for container in ours where !isNew(container.id) { await removeOrphan(container) }
   }
 
   /// Its deletion has been told: only the journal still had something of it.
@@ -90,24 +95,28 @@ extension ContainerRuntime {
     forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
   }
 
-  /// Of an earlier worker: where it had not come to tell of it that is done, and one of a `run` that ended with it before
-  /// there was a task goes.
-  private func seeTo(_ container: ContainerSummary) async {
-    if isNew(container.id) { return }
-    let wasTold = await wasTold(container)
-    if isNew(container.id) { return }
-    if !wasTold { tellCreated(container.id) }
+  /// One of a `run` that ended with its worker before there was a task goes.
+  private func removeOrphan(_ container: ContainerSummary) async {
     let isOrphan = container.labels[ContainerRuntime.orphanLabel] != nil
     if isOrphan, containers[container.id]?.task == nil { await remove(container.id) }
   }
 
+  /// How far clocks and the seconds that containerd tells may be apart.
+  private static let margin: Int64 = 5_000_000_000
+
+  /// Nil where no worker was there before.
+  private func toldLastOfCreations() async -> Told? {
+    guard let journal, journal.lastTimeBefore > 0 else { return nil }
+    return await journal.told(
+      "container.created", since: journal.lastTimeBefore - 2 * ContainerRuntime.margin)
+  }
+
   /// Only what was created about when the last worker died can have been left out.
-  private func wasTold(_ container: ContainerSummary) async -> Bool {
-    guard let journal, journal.lastTimeBefore > 0, let created = container.createdAt else { return true }
+  private func wasTold(_ container: ContainerSummary, _ told: Told?) -> Bool {
+    guard let journal, let told, let created = container.createdAt else { return true }
     let time = created.seconds * 1_000_000_000
-    if time < journal.lastTimeBefore - 5_000_000_000 { return true }
-    return await journal.told("container.created", container: container.id, since: time - 5_000_000_000)
-      ?? true
+    if time < journal.lastTimeBefore - ContainerRuntime.margin { return true }
+    return told.has(container.id, since: time - ContainerRuntime.margin) ?? true
   }
 }
 

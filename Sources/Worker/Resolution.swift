@@ -42,8 +42,8 @@ extension ContainerCreate {
     guard let found = try await lookUp(container, context) else { return .notDone }
     // One of somebody else's is for the command itself to deal with.
     guard found.labels[ContainerRuntime.keyLabel] == past.key else { return .notDone }
-    if await context.server.journal.told("container.created", container: container, since: past.time) == false
-    {
+    let told = await context.server.journal.told("container.created", since: past.time)
+    if told.has(container, since: past.time) == false {
       context.server.runtime.tellCreated(container)
     }
     let bundle = found.labels[ContainerRuntime.bundleLabel] ?? ""

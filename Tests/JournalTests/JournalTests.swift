@@ -28,6 +28,29 @@ struct JournalTests {
     }
   }
 
+  @Test func whatWasToldOfContainersIsKnown() async throws {
+    let journal = try await open(try Sandbox.newDirectory("journal"))
+    let now = Int64(Date().timeIntervalSince1970 * 1e9)
+    let events: [(time: Int64, name: String, container: String)] = [
+      (10, "made", "c1"), (20, "made", "c2"), (30, "made", "c1"), (40, "other", "c3"),
+    ]
+    for (index, event) in events.enumerated() {
+      let sequence = UInt64(index + 1)
+      await journal.append(
+        .event(
+          StoredEvent(
+            sequence: sequence, time: now + event.time, name: event.name, container: event.container,
+            line: [0x78]))
+      )
+    }
+    let told = await journal.told("made", since: now + 20)
+    #expect(told.has("c1", since: now + 30) == true)
+    #expect(told.has("c1", since: now + 31) == false)
+    #expect(told.has("c2", since: now + 20) == true)
+    #expect(told.has("c3", since: now + 20) == false)
+    await journal.close()
+  }
+
   @Test func everythingIsThereAgain() async throws {
     let directory = try Sandbox.newDirectory("journal")
     var record = ProcessRecord(container: "c1", exec: "e1")
