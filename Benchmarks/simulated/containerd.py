@@ -103,7 +103,8 @@ class Simulation:
         return containers.GetContainerResponse(container=await self.find(context, "containers", request.id))
 
     async def list_containers(self, request, context):
-        return containers.ListContainersResponse(containers=self.at(context)[1].containers.values())
+        for container in list(self.at(context)[1].containers.values()):
+            yield containers.ListContainerMessage(container=container)
 
     async def delete_container(self, request, context):
         await self.find(context, "containers", request.id)
@@ -186,7 +187,7 @@ def handlers(simulation):
         "containers.v1.Containers": {
             "Create": (simulation.create_container, containers.CreateContainerRequest),
             "Get": (simulation.get_container, containers.GetContainerRequest),
-            "List": (simulation.list_containers, containers.ListContainersRequest),
+            "ListStream": (simulation.list_containers, containers.ListContainersRequest, stream),
             "Delete": (simulation.delete_container, containers.DeleteContainerRequest)},
         "tasks.v1.Tasks": {
             "Create": (simulation.create_task, tasks.CreateTaskRequest),

@@ -34,11 +34,15 @@ extension Channel {
   }
 
   /// Opens a stream of containerd.
+  ///
+  /// - Parameter timeout: until its end; nil waits for ever.
   package func open<Request: Message, Response: Message>(
-    _ method: StreamMethod<Request, Response>, _ request: Request, metadata: Metadata
+    _ method: StreamMethod<Request, Response>, _ request: Request, metadata: Metadata,
+    timeout: Duration? = nil
   ) throws(RPCError) -> MessageStream<Response> {
     MessageStream(
-      stream: try ServerStream(on: self, method.path, encode(request), metadata: metadata), path: method.path)
+      stream: try ServerStream(on: self, method.path, encode(request), metadata: metadata, timeout: timeout),
+      path: method.path)
   }
 }
 

@@ -13,8 +13,8 @@ package enum ContainerdService {
   package enum Containers {
     package static let get = UnaryMethod<CDGetContainerRequest, CDGetContainerResponse>(
       "/containerd.services.containers.v1.Containers/Get")
-    package static let list = UnaryMethod<CDListContainersRequest, CDListContainersResponse>(
-      "/containerd.services.containers.v1.Containers/List")
+    package static let listStream = StreamMethod<CDListContainersRequest, CDListContainerMessage>(
+      "/containerd.services.containers.v1.Containers/ListStream")
     package static let create = UnaryMethod<CDCreateContainerRequest, CDCreateContainerResponse>(
       "/containerd.services.containers.v1.Containers/Create")
     package static let delete = UnaryMethod<CDDeleteContainerRequest, Empty>(

@@ -6,10 +6,12 @@ package final class ServerStream: Sendable {
   private let ending: Ending
 
   /// Sends the request; an error shows at the first `next`.
+  ///
+  /// - Parameter timeout: until its end; nil waits for ever.
   package init(
-    on channel: Channel, _ path: StaticString, _ message: Slice, metadata: Metadata
+    on channel: Channel, _ path: StaticString, _ message: Slice, metadata: Metadata, timeout: Duration? = nil
   ) throws(RPCError) {
-    let call = try channel.makeCall(path, timeout: nil)
+    let call = try channel.makeCall(path, timeout: timeout)
     // With its end, not with this object: who closes the channel waits for all calls.
     let ending = Ending { [weak channel, weak call] in
       if let channel, let call { channel.retire(call) }

@@ -154,8 +154,7 @@ package final class ContainerRuntime {
       throw RuntimeError(.notFound, "no such container: \(id)")
     }
     let found = answer.container
-    let spec = Array(found.spec.value)
-    let metadata = ContainerMetadata(spec: spec, facts: readSpec(spec), shim: ShimChoice(found.runtime))
+    let metadata = metadata(of: found)
     // It may have been created here meanwhile, or events have told of it.
     if let container = containers[id] {
       if container.metadata == nil { container.metadata = metadata }
@@ -174,19 +173,6 @@ package final class ContainerRuntime {
       throw error
     }
     return container
-  }
-
-  package func list(_ filters: [String]) async throws(RuntimeError) -> [ContainerSummary] {
-    var request = CDListContainersRequest()
-    request.filters = filters
-    return try await containerd.call(ContainerdService.Containers.list, request).containers.map(
-      ContainerSummary.init)
-  }
-
-  package func metadata(_ id: String) async throws(RuntimeError) -> ContainerSummary {
-    var request = CDGetContainerRequest()
-    request.id = id
-    return ContainerSummary(try await containerd.call(ContainerdService.Containers.get, request).container)
   }
 
   /// Container.Delete. containerd itself would delete the metadata under a running task and orphan its shim.
@@ -312,17 +298,6 @@ extension ContainerRuntime: ProcessHost {
       // Whose it is will delete it, and wants its status then.
       containers[process.container]?.remember(process)
     }
-  }
-}
-
-extension ContainerSummary {
-  init(_ container: CDContainer) {
-    id = container.id
-    labels = container.labels
-    image = container.image
-    runtime = container.runtime.name
-    createdAt = container.hasCreatedAt ? Timestamp(container.createdAt) : nil
-    spec = Array(container.spec.value)
   }
 }
 

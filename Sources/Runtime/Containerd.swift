@@ -59,11 +59,11 @@ package final class Containerd {
   }
 
   func open<Request: Message, Response: Message>(
-    _ method: StreamMethod<Request, Response>, _ request: Request
+    _ method: StreamMethod<Request, Response>, _ request: Request, timeout: Duration? = nil
   ) throws(RuntimeError) -> MessageStream<Response> {
     count(method.path)
     do throws(RPCError) {
-      return try channel.open(method, request, metadata: metadata)
+      return try channel.open(method, request, metadata: metadata, timeout: timeout)
     } catch {
       throw StatusMapping.error(for: error)
     }

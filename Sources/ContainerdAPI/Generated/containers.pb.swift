@@ -152,16 +152,26 @@ package nonisolated struct CDListContainersRequest: Sendable {
   package init() {}
 }
 
-package nonisolated struct CDListContainersResponse: Sendable {
+/// One of the stream that ListStream answers: List's answer would be one message, too long for some thousands.
+package nonisolated struct CDListContainerMessage: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var containers: [CDContainer] = []
+  package var container: CDContainer {
+    get {_container ?? CDContainer()}
+    set {_container = newValue}
+  }
+  /// Returns true if `container` has been explicitly set.
+  package var hasContainer: Bool {self._container != nil}
+  /// Clears the value of `container`. Subsequent reads from it will return its default value.
+  package mutating func clearContainer() {self._container = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _container: CDContainer? = nil
 }
 
 package nonisolated struct CDCreateContainerRequest: Sendable {
@@ -429,9 +439,9 @@ nonisolated extension CDListContainersRequest: SwiftProtobuf.Message, SwiftProto
   }
 }
 
-nonisolated extension CDListContainersResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  package static let protoMessageName: String = _protobuf_package + ".ListContainersResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}containers\0")
+nonisolated extension CDListContainerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListContainerMessage"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}container\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -439,21 +449,25 @@ nonisolated extension CDListContainersResponse: SwiftProtobuf.Message, SwiftProt
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.containers) }()
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._container) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.containers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.containers, fieldNumber: 1)
-    }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._container {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: CDListContainersResponse, rhs: CDListContainersResponse) -> Bool {
-    if lhs.containers != rhs.containers {return false}
+  package static func ==(lhs: CDListContainerMessage, rhs: CDListContainerMessage) -> Bool {
+    if lhs._container != rhs._container {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
