@@ -6,7 +6,7 @@ package final class Container {
   package let id: String
   /// Where the worker puts the FIFOs of processes that it starts; the label `containerd-worker/bundle` holds it.
   package let bundle: String
-  /// Nil where only events have told of it: then it is another client's, and nobody has asked for it here.
+  /// Nil where only events have told of it, another client's that nobody has asked for here, or an earlier worker's records.
   package internal(set) var metadata: ContainerMetadata?
   package internal(set) var task: ContainerProcess?
   package internal(set) var execs: [String: ContainerProcess] = [:]
@@ -21,6 +21,8 @@ package final class Container {
   var outOfMemory = false
   /// By a command of this worker, not of an earlier one.
   var isCreatedHere = false
+  /// An earlier worker of this state directory has written down processes of it.
+  var isRestored = false
   /// A worker was killed while it started the task: containerd may still be at it.
   var hadCutStart = false
   /// Execs of which the same may be.
@@ -128,6 +130,7 @@ package struct ContainerSummary: Sendable {
   package let image: String
   package let runtime: String
   package let createdAt: Timestamp?
+  /// Empty in lists.
   package let spec: [UInt8]
 }
 

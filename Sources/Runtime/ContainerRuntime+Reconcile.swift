@@ -55,7 +55,7 @@ extension ContainerRuntime {
   func reconcile(_ id: String, _ found: CDProcess?, known: Known?) async -> Int {
     if let container = containers[id], container.isUnsettled {
       let running = container.processes.filter(\.isRunning)
-      await loadQuietly(id)
+      await loadQuietly(id, found)
       return running.count { !$0.isRunning }
     }
     guard let container = containers[id], let task = container.task else {
@@ -103,10 +103,12 @@ extension ContainerRuntime {
     if found.status == .stopped { stopped(process, found) }
   }
 
-  private func loadQuietly(_ id: String) async {
+  private func loadQuietly(_ id: String, _ found: CDProcess? = nil) async {
     do throws(RuntimeError) {
       if let container = containers[id], !container.isUnsettled {
         try await adoptTask(of: container)
+      } else if let container = containers[id], let found, stillRuns(container, found) {
+        try await settleRestored(container, listed: found)
       } else {
         _ = try await load(id)
       }

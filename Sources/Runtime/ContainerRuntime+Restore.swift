@@ -20,6 +20,7 @@ extension ContainerRuntime {
     for record in records {
       let id = record.container
       let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
+      container.isRestored = true
       containers[id] = container
       if record.phase == ProcessRecord.undone {
         container.hadCutStart = true
@@ -34,9 +35,18 @@ extension ContainerRuntime {
     }
   }
 
+  /// Whether the list says all that is to be known of its task: it ran, and still does. That saves asking for each of
+  /// thousands.
+  func stillRuns(_ container: Container, _ found: CDProcess) -> Bool {
+    guard let task = container.task, task.isUnsettled, task.life.phase == .started else { return false }
+    return (found.status == .running || found.status == .paused) && found.pid == task.pid
+  }
+
   /// Compares them with what containerd has now.
-  func settleRestored(_ container: Container) async throws(RuntimeError) {
-    let found = try await get(container.id, exec: nil)
+  ///
+  /// - Parameter listed: what it has said of the task; nil asks.
+  func settleRestored(_ container: Container, listed: CDProcess? = nil) async throws(RuntimeError) {
+    let found = if let listed { listed } else { try await get(container.id, exec: nil) }
     if let task = container.task, task.isUnsettled {
       let same = found.map { isSame($0, as: task) } ?? false
       if same, let found {

@@ -1,3 +1,4 @@
+internal import ContainerdAPI
 internal import FIFOIO
 internal import Glibc
 internal import Journal
@@ -48,9 +49,12 @@ extension ContainerRuntime {
     // Before the list: what is made meanwhile is in neither.
     let bundles = keepsBundles ? [] : FIFOSet.names(in: bundles)
     let remembered = containers.values.filter { $0.isOnlyRemembered }
-    let listed: [ContainerSummary]
+    var listed: [ContainerSummary] = []
     do throws(RuntimeError) {
-      listed = try await list([])
+      try await forEachContainer([]) {
+        listed.append(ContainerSummary($0, withSpec: false))
+        learn($0)
+      }
     } catch {
       return log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
@@ -79,6 +83,14 @@ extension ContainerRuntime {
     for process in container.processes { process.forget() }
     containers[container.id] = nil
     journal?.append(.forgetProcess(container: container.id, exec: ""))
+  }
+
+  /// What is listed anyway nobody has to ask for once the container is used.
+  private func learn(_ found: CDContainer) {
+    guard let container = containers[found.id], container.isRestored, container.metadata == nil else {
+      return
+    }
+    container.metadata = metadata(of: found)
   }
 
   /// By a command of this worker, not of an earlier one.

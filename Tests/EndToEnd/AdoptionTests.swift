@@ -73,6 +73,26 @@ struct AdoptionTests {
   }
 
   /// Bytes that the killed worker had read and not delivered are with the next one: not one is lost or comes twice.
+  @Test func runningTasksCostNoCallsOfTheirOwn() async throws {
+    var life = Life(try await TestBed.start())
+    let names = (1...5).map { "c\($0)" }
+    for name in names { try await life.bed.startContainer(name, ["sleep", "1000"]) }
+    await life.die()
+    try await life.comeAgain()
+    let calls = try await life.client.call("worker.status")["rpc"]
+    #expect(calls["Tasks/List"] == 1)
+    #expect(calls["Tasks/Get"] == nil && calls["Containers/Get"] == nil, "\(calls)")
+    // What was not asked for is there when it is needed.
+    let exec: JSON = ["container": "c1", "process": "e1", "args": ["sh", "-c", "echo $PATH"], "attach": [:]]
+    try await life.client.call("process.exec", exec)
+    #expect(try await life.client.event("process.closed", process: "e1")["exit_code"] == 0)
+    for name in names {
+      try await life.client.call("container.delete", ["container": JSON(name), "force": true])
+      _ = try await life.client.event("container.deleted", container: name)
+    }
+    try await life.finish()
+  }
+
   @Test(arguments: [nil, 100_000]) func outputUnderWayIsNotLost(window: Int?) async throws {
     var life = Life(try await TestBed.start())
     let lines = 1_000_000
