@@ -86,7 +86,7 @@ let package = Package(
         "GRPC", "ContainerdAPI", "TestSupport", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       swiftSettings: settings),
-    .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO"], swiftSettings: settings),
+    .testTarget(name: "FIFOIOTests", dependencies: ["FIFOIO", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "JournalTests",
       dependencies: ["FIFOIO", "Journal", "TestSupport", .product(name: "Logging", package: "swift-log")],

@@ -9,33 +9,47 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NAME = 512, LOOK_MS = 5000, ANSWER_S = 5 };
+enum { NAME = 512, LOOK_MS = 5000, ANSWER_S = 5, PATIENCE_MS = 1000 };
 
 // One packet is one request: a name, with a descriptor to hold it, without one to drop it.
 
+// In the order of their names: there may be tens of thousands.
 static struct { char *name; int fd; } *held;
 static size_t count, capacity;
 
-static void drop_at(size_t index) {
-  close(held[index].fd);
-  free(held[index].name);
-  held[index] = held[--count];
+/// The first that is not before the name.
+static size_t place(const char *name) {
+  size_t low = 0, high = count;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (strcmp(held[middle].name, name) < 0) low = middle + 1; else high = middle;
+  }
+  return low;
 }
 
+static bool is_at(size_t index, const char *name) { return index < count && strcmp(held[index].name, name) == 0; }
+
 static void drop(const char *name) {
-  for (size_t i = 0; i < count; i++)
-    if (strcmp(held[i].name, name) == 0) return drop_at(i);
+  size_t index = place(name);
+  if (!is_at(index, name)) return;
+  close(held[index].fd);
+  free(held[index].name);
+  memmove(held + index, held + index + 1, (--count - index) * sizeof *held);
 }
 
 static void hold(const char *name, int fd) {
-  drop(name);
+  size_t index = place(name);
+  if (is_at(index, name)) {
+    close(held[index].fd);
+    held[index].fd = fd;
+    return;
+  }
   if (count == capacity) {
     size_t more = capacity ? 2 * capacity : 64;
     void *grown = realloc(held, more * sizeof *held);
@@ -45,8 +59,9 @@ static void hold(const char *name, int fd) {
   }
   char *copy = strdup(name);
   if (!copy) { close(fd); return; }
-  held[count].name = copy;
-  held[count++].fd = fd;
+  memmove(held + index + 1, held + index, (count++ - index) * sizeof *held);
+  held[index].name = copy;
+  held[index].fd = fd;
 }
 
 /// False when the worker has gone.
@@ -71,12 +86,19 @@ static bool serve(int connection) {
 
 /// Those that nobody writes to any more and that are empty have nothing to keep.
 static void drop_spent(void) {
-  for (size_t i = count; i-- > 0;) {
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
     struct pollfd end = {.fd = held[i].fd};
     int unread = 0;
     poll(&end, 1, 0);
-    if ((end.revents & POLLHUP) && ioctl(held[i].fd, FIONREAD, &unread) == 0 && unread == 0) drop_at(i);
+    if ((end.revents & POLLHUP) && ioctl(held[i].fd, FIONREAD, &unread) == 0 && unread == 0) {
+      close(held[i].fd);
+      free(held[i].name);
+    } else {
+      held[kept++] = held[i];
+    }
   }
+  count = kept;
 }
 
 /// As long as there is a worker, or something to keep for the next one, whose directory is still there.
@@ -145,11 +167,6 @@ static void become_keeper(int listening, const char *path) {
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3 && null >= 0; fd++) dup2(null, fd);
   if (null > 3) close(null);
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
   if (chdir("/") < 0) _exit(1);
   keep(listening, path);
 }
@@ -194,6 +211,11 @@ static int request(int keeper, const char *name, int fd) {
     *header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
   }
+  if (sendmsg(keeper, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return 0;
+  if (errno != EAGAIN) return -1;
+  // Some hundreds wait to be taken: it had no processor yet.
+  struct pollfd room = {.fd = keeper, .events = POLLOUT};
+  poll(&room, 1, PATIENCE_MS);
   return sendmsg(keeper, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
 }
 

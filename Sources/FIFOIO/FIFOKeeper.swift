@@ -33,11 +33,14 @@ package final class FIFOKeeper {
     }
   }
 
-  func hold(_ path: String, _ descriptor: borrowing Descriptor) {
+  package func hold(_ path: String, _ descriptor: borrowing Descriptor) {
+    // Not again and again: each would wait.
+    if onLoss == nil { return }
     check(clinux_keeper_hold(connection.descriptor.raw, path, descriptor.raw))
   }
 
-  func drop(_ path: String) {
+  package func drop(_ path: String) {
+    if onLoss == nil { return }
     check(clinux_keeper_drop(connection.descriptor.raw, path))
   }
 
