@@ -4,7 +4,8 @@
 # make fuzz   fuzzes the parser for FUZZ_SECONDS (60)
 # make chaos  kills everything at random for CHAOS_SECONDS (60) and accounts for every process; CHAOS_SEED repeats a run
 # make soak   SOAK_LIVES (5000) containers and SOAK_EXECS (20000) execs, and the worker is where it was
-# make bench  measures, where there is Benchmarks/run
+# make bench  measures the worker beside its peers, and then make scale
+# make scale  measures it with 10 to 300 containers, and with 10000 of a simulated containerd; SCALEARGS are more options
 # make setup, build, release, lint, format, protos, clean
 # Both want root on Debian and a Swift toolchain from 6.2 on.
 
@@ -15,7 +16,7 @@ STATIC = $(CURDIR)/.build/static
 export RELEASEFLAGS ?= --static-swift-stdlib -Xlinker -L$(STATIC)
 SOURCES = git ls-files --cached --others --exclude-standard '*.swift' ':!:*.pb.swift'
 
-.PHONY: help setup build release run test test-matrix lint format protos fuzz chaos soak bench clean
+.PHONY: help setup build release run test test-matrix lint format protos fuzz chaos soak bench scale clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -70,6 +71,9 @@ soak: release
 
 bench: release
 	Benchmarks/run
+
+scale: release
+	@Benchmarks/scale/scale.py --worker "$(BUILT)" $(SCALEARGS)
 
 clean:
 	rm -rf .build Fuzz/.build
