@@ -72,7 +72,7 @@ class Faults:
         for process in self.orchestrator.processes.values():
             if process.container == container:
                 process.shim_gone = True
-                process.shim_killed = not process.exited
+                process.shim_killed = process.shim_killed or not process.exited
         self.orchestrator.log("*", f"shim of {container}")
         kill(shims[container])
 

@@ -121,7 +121,7 @@ class Life:
     def judge(self, process, kind, error, unsure):
         if kind == "done":
             return "yes"
-        if self.shim_killed:
+        if self.shim_killed or kind == "blocked":
             return "unknown"
         if kind == "unknown" or error["code"] == "already_exists" and unsure:
             return "look"

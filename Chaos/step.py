@@ -4,6 +4,9 @@ import asyncio
 from connection import Lost
 
 
+TRIES = 5
+
+
 class Step:
     """It is repeated with its key, over every loss: with a key it is done once, however often it is sent."""
 
@@ -19,6 +22,9 @@ class Step:
             kind = "done" if error is None else verdict(error)
             if kind in ("done", "refused"):
                 return kind, error
+            if left_behind(error) and self.attempts > TRIES:
+                self.orchestrator.numbers["ids that containerd blocks"] += 1
+                return "blocked", error
             if kind == "unknown":
                 # A key that the worker has looked into and knows nothing about stays so.
                 if not self.orchestrator.keys or looked_into and error["code"] != "unavailable":
@@ -40,6 +46,12 @@ class Step:
             numbers[f"error {error['code']}"] += 1
             numbers["effect unknown"] += error.get("effect") == "unknown"
         return error
+
+
+def left_behind(error):
+    """containerd was killed between making a directory and writing the first file to it: it never clears that away, and
+    takes nothing of this id any more."""
+    return error["code"] == "unavailable" and ": file exists" in error["message"]
 
 
 async def pause(error):

@@ -6,7 +6,7 @@ package final class StdinWriter: ReadinessHandler {
   private var machine: StdinMachine
   private let path: String
   /// What is accepted. Its position is up to where it is written, its end is marked once no more is to come.
-  private let buffer: StreamBuffer
+  private var buffer: StreamBuffer
   private var descriptor: Descriptor?
   private var registration: Poller.Registration?
   private var retry: Poller.TimerID?

@@ -46,9 +46,10 @@ struct StreamBuffer: ~Copyable {
     path = nil
   }
 
-  /// Removes the file; what it holds stays until the end.
-  func remove() {
+  /// Removes the file, once: later its place may be another one's. What it holds stays until the end.
+  mutating func remove() {
     if let path { unlink(path) }
+    path = nil
   }
 
   /// The offset of the oldest byte that is kept, and of the next one to come.

@@ -207,7 +207,7 @@ package final class ContainerProcess {
 
   /// It has ended; before that is told, `check` finds out whether the kernel killed it for lack of memory.
   func exited(_ status: ExitStatus, unlessKnown check: @escaping @Loop () async -> Bool) {
-    guard life.exit == nil, ending == nil else { return }
+    guard life.exit == nil, ending == nil, !isDeleted else { return }
     ending = status
     Task { @Loop in
       var status = status
@@ -267,15 +267,20 @@ package final class ContainerProcess {
   ///
   /// - Parameter keepsOutput: what nobody has taken is still to be had.
   func release(_ end: OutputReader.End = .lost, keepsOutput: Bool = false) {
+    if !isDeleted { letGoForGood(end) }
+    if keepsOutput, hasOutput { host.save(self) } else { forget() }
+    resume(&exitWaiters)
+    resume(&closeWaiters)
+    resume(&deletionWaiters)
+  }
+
+  /// Once: later the names of its FIFOs may be another process's.
+  private func letGoForGood(_ end: OutputReader.End) {
     cancelDrainTimer()
     stdin?.end()
     for (_, reader) in readers where reader.end == nil { reader.abandon(end) }
     if isOwn, !host.keepsBundles { fifos.remove() }
     life.deleted()
-    if keepsOutput, hasOutput { host.save(self) } else { forget() }
-    resume(&exitWaiters)
-    resume(&closeWaiters)
-    resume(&deletionWaiters)
   }
 
   /// There is output that can be had.

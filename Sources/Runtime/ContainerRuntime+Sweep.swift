@@ -58,7 +58,9 @@ extension ContainerRuntime {
     } catch {
       return log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
+    let told = await creationsToldBefore.value
     isSwept = true
+    defer { toldSinceStart = [] }
     let ids = Set(listed.map(\.id))
     for id in bundles where !ids.contains(id) && !isNew(id) && FIFOSet.hasOurs(in: "\(self.bundles)/\(id)") {
       clearAway(id)
@@ -66,14 +68,8 @@ extension ContainerRuntime {
     for container in remembered where !ids.contains(container.id) && container.isOnlyRemembered {
       drop(container)
     }
-    let told = await toldLastOfCreations()
-    let ours = listed.filter {
-      $0.labels[ContainerRuntime.bundleLabel]?.hasPrefix(self.bundles + "/") == true
-    }
-    // Without a pause, in which somebody else could tell of one.
-    for container in ours where !isNew(container.id) && !wasTold(container, told) {
-      tellCreated(container.id)
-    }
+    let ours = listed.filter { isOurs($0) && !isNew($0.id) }
+    for container in ours { tellUntold(container, told) }
     for container in ours where !isNew(container.id) { await removeOrphan(container) }
   }
 
@@ -112,15 +108,35 @@ extension ContainerRuntime {
     let isOrphan = container.labels[ContainerRuntime.orphanLabel] != nil
     if isOrphan, containers[container.id]?.task == nil { await remove(container.id) }
   }
+}
 
+/// Containers of which the last worker had not come to tell that they were created.
+extension ContainerRuntime {
   /// How far clocks and the seconds that containerd tells may be apart.
   private static let margin: Int64 = 5_000_000_000
 
-  /// Nil where no worker was there before.
-  private func toldLastOfCreations() async -> Told? {
-    guard let journal, journal.lastTimeBefore > 0 else { return nil }
-    return await journal.told(
-      "container.created", since: journal.lastTimeBefore - 2 * ContainerRuntime.margin)
+  /// What the last worker told of creations shortly before its end; nil where there was none.
+  func askForCreationsTold() -> Task<Told?, Never> {
+    Task { @Loop in
+      guard let journal, journal.lastTimeBefore > 0 else { return nil }
+      return await journal.told(
+        "container.created", since: journal.lastTimeBefore - 2 * ContainerRuntime.margin)
+    }
+  }
+
+  /// Before anything else is told of a container that the sweep has not come to.
+  func tellIfUntold(_ container: ContainerSummary) async {
+    if isSwept || !isOurs(container) { return }
+    let told = await creationsToldBefore.value
+    if !isSwept, !isNew(container.id) { tellUntold(container, told) }
+  }
+
+  private func tellUntold(_ container: ContainerSummary, _ told: Told?) {
+    if !wasTold(container, told), !toldSinceStart.contains(container.id) { tellCreated(container.id) }
+  }
+
+  private func isOurs(_ container: ContainerSummary) -> Bool {
+    container.labels[ContainerRuntime.bundleLabel]?.hasPrefix(bundles + "/") == true
   }
 
   /// Only what was created about when the last worker died can have been left out.

@@ -44,6 +44,9 @@ package final class ContainerRuntime {
   private(set) var creating: Set<String> = []
   /// What earlier workers left is cleared away.
   var isSwept = false
+  lazy var creationsToldBefore = askForCreationsTold()
+  /// Containers of which this worker has told the creation or the end before that.
+  package internal(set) var toldSinceStart: Set<String> = []
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
   /// Those of them that were deleted meanwhile.
   private var outdated: Set<String> = []
@@ -110,6 +113,7 @@ package final class ContainerRuntime {
 
   /// Of a creation that was cut short in telling.
   package func tellCreated(_ id: String) {
+    if !isSwept { toldSinceStart.insert(id) }
     tell(.containerCreated(id))
   }
 
@@ -155,6 +159,7 @@ package final class ContainerRuntime {
     }
     let found = answer.container
     let metadata = metadata(of: found)
+    await tellIfUntold(ContainerSummary(found, withSpec: false))
     // It may have been created here meanwhile, or events have told of it.
     if let container = containers[id] {
       if container.metadata == nil { container.metadata = metadata }
@@ -204,6 +209,7 @@ package final class ContainerRuntime {
     if container.isForgotten { return }
     container.isForgotten = true
     if loading[container.id] != nil { outdated.insert(container.id) }
+    if !isSwept { toldSinceStart.insert(container.id) }
     for process in container.processes { process.release() }
     containers[container.id] = nil
     samples[container.id] = nil

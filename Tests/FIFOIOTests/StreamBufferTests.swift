@@ -87,6 +87,17 @@ struct StreamBufferTests {
     }
   }
 
+  /// Whoever is told twice that a process is over must not take its successor's file away.
+  @Test func aFileIsRemovedOnce() throws {
+    try inDirectory { path in
+      var buffer = try StreamBuffer(limit: 100, path: path)
+      buffer.remove()
+      _ = try StreamBuffer(limit: 100, path: path)
+      buffer.remove()
+      #expect(access(path, F_OK) == 0)
+    }
+  }
+
   /// A file of which another process has taken a copy at every moment of a read: each must be one before or after it.
   @Test(arguments: [1, 15, 16, 17, 60_000]) func aReadThatWasCutShortIsSettled(size: Int) throws {
     try inDirectory { path in
