@@ -99,6 +99,9 @@ let package = Package(
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: settings),
     // The worker as a program against a real containerd; it depends on Worker so that the program is built.
-    .testTarget(name: "EndToEnd", dependencies: ["TestSupport", "Worker"], swiftSettings: settings),
+    .testTarget(
+      name: "EndToEnd", dependencies: ["ContainerdAPI", "GRPC", "TestSupport", "Worker"],
+      swiftSettings: settings
+    ),
   ]
 )

@@ -59,7 +59,7 @@ extension ContainerRuntime {
       return running.count { !$0.isRunning }
     }
     guard let container = containers[id], let task = container.task else {
-      if found != nil { await loadQuietly(id) }
+      if let found { await loadQuietly(id, found) }
       return 0
     }
     // A start of our own is under way: its reply tells.
@@ -113,8 +113,14 @@ extension ContainerRuntime {
         _ = try await load(id)
       }
     } catch {
+      if error.kind == .notFound, let found, isOrphan(found, id) { return await removeOrphanedTask(id) }
       log.warning("cannot load", metadata: ["container": "\(id)", "error": "\(error.message)"])
     }
+  }
+
+  /// Of a start that was cut short, and that containerd shows again once it was started anew: its container is deleted.
+  private func isOrphan(_ found: CDProcess, _ id: String) -> Bool {
+    found.stdout.hasPrefix(bundles + "/" + id + "/") && containers[id] == nil && !creating.contains(id)
   }
 }
 

@@ -41,7 +41,7 @@ package final class ContainerRuntime {
   var recent = RecentProcesses()
   private(set) var isStopped = false
   /// Containers that containerd is being asked to create.
-  private(set) var creating: Set<String> = []
+  var creating: Set<String> = []
   /// What earlier workers left is cleared away.
   var isSwept = false
   lazy var creationsToldBefore = askForCreationsTold()

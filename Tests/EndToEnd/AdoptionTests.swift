@@ -1,4 +1,6 @@
+import ContainerdAPI
 import Foundation
+import GRPC
 import Glibc
 import Testing
 import TestSupport
@@ -212,6 +214,29 @@ struct AdoptionTests {
     try await life.comeAgain()
     _ = try await life.client.event("container.deleted", container: "c1")
     try await life.finish()
+  }
+
+  /// A start that was cut short may leave a task that containerd shows only after the container was deleted.
+  @Test func aTaskOfOursWithoutItsContainerGoes() async throws {
+    var life = Life(try await TestBed.start())
+    let (containerd, namespace) = (life.bed.containerd, life.worker.namespace)
+    try await life.bed.startContainer("c1", ["sleep", "1000"])
+    await life.die()
+    for suffix in ["", "-wal", "-shm"] { unlink("\(life.worker.stateDirectory)/journal.db\(suffix)") }
+    try await Task.detached {
+      let channel = try Channel(unixSocket: containerd.address)
+      defer { channel.shutDown() }
+      var request = CDDeleteContainerRequest()
+      request.id = "c1"
+      _ = try await channel.call(
+        ContainerdService.Containers.delete, request,
+        metadata: Metadata([("containerd-namespace", namespace)]), timeout: .seconds(10))
+    }.value
+    let worker = try await WorkerProcess.start(
+      containerd: containerd.address, socket: life.worker.socket, stateDirectory: life.worker.stateDirectory,
+      namespace: namespace)
+    #expect(try await containerd.remainingShims(of: namespace) == [], "\(worker.log)")
+    #expect(await worker.terminate() == .exited(0))
   }
 
   /// A person's `run` ends with its connection, also when that ends with the worker.
