@@ -39,7 +39,8 @@ let package = Package(
       dependencies: ["GRPC", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
       exclude: ["Protos"],
       swiftSettings: settings),
-    .target(name: "Protocol", dependencies: ["CJansson"], swiftSettings: settings),
+    .target(name: "CVector"),
+    .target(name: "Protocol", dependencies: ["CJansson", "CVector"], swiftSettings: settings),
     .target(
       name: "FIFOIO",
       dependencies: [

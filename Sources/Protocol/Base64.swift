@@ -1,3 +1,5 @@
+internal import CVector
+
 /// Base64 of RFC 4648 with padding.
 package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
@@ -26,10 +28,17 @@ package enum Base64 {
     }
   }
 
+  /// - Returns: how many groups of 3 bytes are done.
+  private static func encodeMany(_ data: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) -> Int {
+    guard let start = data.baseAddress else { return 0 }
+    return cvector_base64(
+      target.assumingMemoryBound(to: UInt8.self), start.assumingMemoryBound(to: UInt8.self), data.count) / 3
+  }
+
   private static func encode(_ data: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) {
     pairs.withUnsafeBufferPointer { pairs in
       let whole = data.count / 3
-      for group in 0..<whole {
+      for group in encodeMany(data, to: target)..<whole {
         let bits = Int(data[3 * group]) << 16 | Int(data[3 * group + 1]) << 8 | Int(data[3 * group + 2])
         target.storeBytes(of: pairs[bits >> 12], toByteOffset: 4 * group, as: UInt16.self)
         target.storeBytes(of: pairs[bits & 0xFFF], toByteOffset: 4 * group + 2, as: UInt16.self)

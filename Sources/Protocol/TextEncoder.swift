@@ -1,3 +1,5 @@
+internal import CVector
+
 /// Text as the inside of a JSON string that is safe to show on a terminal: C0, DEL, C1, U+2028, U+2029 and the
 /// bidirectional controls are escaped.
 package enum TextEncoder {
@@ -43,6 +45,9 @@ package enum TextEncoder {
     _ text: UnsafeRawBufferPointer, from index: inout Int, to end: Int, into output: inout Output
   ) -> Bool {
     while index < end {
+      let copied = copyPlain(text, from: index, to: end, into: output.next)
+      index += copied
+      output.next += copied
       // Up to 8 bytes are written past what counts; the next ones go over them.
       while index + 8 <= end {
         let word = text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
@@ -68,6 +73,15 @@ package enum TextEncoder {
       index += length
     }
     return true
+  }
+
+  /// As many as the processor has an instruction for; the rest is done one by one.
+  @inline(__always)
+  private static func copyPlain(
+    _ text: UnsafeRawBufferPointer, from index: Int, to end: Int, into target: UnsafeMutablePointer<UInt8>
+  ) -> Int {
+    guard let start = text.baseAddress else { return 0 }
+    return cvector_copy_plain(target, start.assumingMemoryBound(to: UInt8.self) + index, end - index)
   }
 
   /// Everything but printable ASCII without quote and backslash.

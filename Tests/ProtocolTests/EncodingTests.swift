@@ -19,15 +19,15 @@ struct EncodingTests {
     #expect(line(Array(text.utf8)) == (head + "\"text\":\"\(expected)\"}\n", text.utf8.count))
   }
 
-  /// The fast path looks at eight bytes at a time: each special byte at each place.
+  /// The fast paths look at eight and at 32 bytes at a time: each special byte at each place.
   @Test func specialBytesAreFoundAtEveryPlace() {
     for special in [0x00, 0x1F, 0x22, 0x5C, 0x7F] as [UInt8] {
-      for place in 0..<24 {
-        var bytes = [UInt8](repeating: 0x61, count: 24)
+      for place in 0..<80 {
+        var bytes = [UInt8](repeating: 0x61, count: 80)
         bytes[place] = special
         var escaped: [UInt8] = []
         #expect(bytes.withUnsafeBytes { TextEncoder.append($0, to: &escaped) })
-        let tail = escaped.count - (24 - place - 1)
+        let tail = escaped.count - (80 - place - 1)
         #expect(escaped[..<place].allSatisfy { $0 == 0x61 } && escaped[place] == 0x5C)
         #expect(escaped[tail...].allSatisfy { $0 == 0x61 })
       }
@@ -48,8 +48,18 @@ struct EncodingTests {
     #expect(line([0x61], .base64).0 == head + "\"base64\":\"YQ==\"}\n")
   }
 
+  /// A character of the tail may reach over the end of what is looked at together.
+  @Test func charactersAreKeptAtEveryPlace() {
+    for character in ["é", "€", "😀"] {
+      for place in 0..<70 {
+        let text = String(repeating: "a", count: place) + character + String(repeating: "b", count: 40)
+        #expect(line(Array(text.utf8)).0 == head + "\"text\":\"\(text)\"}\n")
+      }
+    }
+  }
+
   @Test func base64GoesBothWays() {
-    for count in 0..<70 {
+    for count in 0..<200 {
       let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }
       var encoded: [UInt8] = []
       bytes.withUnsafeBytes { Base64.append($0, to: &encoded) }

@@ -1,0 +1,18 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// The parts of encoding that the processor can do for many bytes at a time. Each does as much as it can, which on some
+// processors is nothing, and says how much that was; the caller does the rest.
+
+/// Copies bytes up to the first that is not printable ASCII, or is a quote or a backslash.
+///
+/// - to: has room for `count` bytes; what is behind those that are counted may be written to as well.
+/// Returns how many are copied; the byte after them need not be one to stop at.
+size_t cvector_copy_plain(uint8_t *to, const uint8_t *from, size_t count);
+
+/// Base64 of whole groups of 3 bytes.
+///
+/// - to: has room for 4 bytes for each 3.
+/// Returns how many bytes of `from` are encoded, a multiple of 3.
+size_t cvector_base64(uint8_t *to, const uint8_t *from, size_t count);
