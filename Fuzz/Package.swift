@@ -20,7 +20,8 @@ let package = Package(
   name: "fuzz",
   targets: [
     .systemLibrary(name: "CJansson"),
-    .target(name: "Protocol", dependencies: ["CJansson"], swiftSettings: settings + instrumented),
+    .target(name: "CVector"),
+    .target(name: "Protocol", dependencies: ["CJansson", "CVector"], swiftSettings: settings + instrumented),
     .executableTarget(
       name: "FuzzLines", dependencies: ["Protocol"],
       swiftSettings: settings + instrumented,
