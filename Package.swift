@@ -80,7 +80,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "FIFOIO"], path: "Tests/Support", swiftSettings: settings),
-    .testTarget(name: "ProtocolTests", dependencies: ["Protocol"], swiftSettings: settings),
+    .testTarget(name: "ProtocolTests", dependencies: ["Protocol", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "GRPCTests",
       dependencies: [

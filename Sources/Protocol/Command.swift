@@ -17,6 +17,13 @@ extension Command {
   }
 }
 
+extension Command {
+  /// The schema of its arguments.
+  package static func arguments() throws(ProtocolError) -> JSONValue {
+    try Inquiry.about { arguments throws(ProtocolError) in try Self(&arguments) }.schema
+  }
+}
+
 /// Every command that there is.
 package enum Commands {
   package static let all: [any Command.Type] = [

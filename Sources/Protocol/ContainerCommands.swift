@@ -12,13 +12,22 @@ package struct ContainerDescription: Sendable {
   init(_ arguments: inout Arguments) throws(ProtocolError) {
     runtime = try arguments.nested("runtime") { nested throws(ProtocolError) in try RuntimeChoice(&nested) }
     labels = try arguments.stringMap("labels") ?? [:]
-    if let spec = try arguments.object("spec") {
+    let spec = try arguments.object(
+      "spec", ContainerDescription.spec, sample: ["process": [:], "root": ["path": "/"]])
+    if let spec {
       guard spec["process"]?.object != nil else { throw arguments.missing("spec.process") }
       guard spec["root"]?["path"]?.string != nil else { throw arguments.missing("spec.root.path") }
       source = .spec(spec)
     } else {
       source = .short(try ShortSpec(&arguments))
     }
+  }
+}
+
+extension ContainerDescription {
+  /// What must be in an OCI spec; the rest is the runtime's to judge.
+  private static var spec: JSONValue {
+    Schema.object(["process": Schema.anyObject, "root": Schema.object(["path": Schema.string])])
   }
 }
 
@@ -38,7 +47,7 @@ package struct ShortSpec: Sendable {
     readonly = try arguments.bool("readonly") ?? false
     process = try ShortProcess(&arguments)
     hostname = try arguments.string("hostname")
-    if let value = arguments.take("mounts") {
+    if let value = arguments.take("mounts", ShortSpec.mounts, sample: []) {
       guard let elements = value.array, elements.allSatisfy({ $0["destination"]?.string != nil }) else {
         throw arguments.invalid("mounts", "an array of OCI mounts")
       }
@@ -48,6 +57,13 @@ package struct ShortSpec: Sendable {
     }
     resources = try arguments.object("resources")
     annotations = try arguments.stringMap("annotations") ?? [:]
+  }
+}
+
+extension ShortSpec {
+  /// What must be in OCI mounts.
+  private static var mounts: JSONValue {
+    Schema.array(of: Schema.object(["destination": Schema.string]))
   }
 }
 
@@ -72,10 +88,10 @@ package struct ShortProcess: Sendable {
   }
 
   init(_ arguments: inout Arguments) throws(ProtocolError) {
-    guard let args = try arguments.strings("args") else { throw arguments.missing("args") }
+    guard let args = try arguments.strings("args", atLeast: 1) else { throw arguments.missing("args") }
     if args.isEmpty { throw arguments.invalid("args", "at least the program") }
     self.args = args
-    env = try arguments.strings("env") ?? []
+    env = try arguments.strings("env", of: Schema.matching("^[\\s\\S]+="), sample: "NAME=value") ?? []
     for entry in env where !entry.dropFirst().contains("=") {
       throw arguments.invalid("env", "an array of NAME=value")
     }
@@ -86,34 +102,47 @@ package struct ShortProcess: Sendable {
 
   /// `1000`, `"1000"`, `"1000:1000"` or an OCI user.
   private static func readUser(_ arguments: inout Arguments) throws(ProtocolError) -> User? {
-    let expected = "a uid, \"uid:gid\" or an object with uid and gid"
-    let numbers: [JSONValue?]
-    var additional: [JSONValue] = []
-    switch arguments.take("user") {
-    case nil: return nil
-    case .int(let uid): numbers = [.int(uid)]
-    case .string(let text):
-      numbers = text.split(separator: ":", omittingEmptySubsequences: false).map {
-        Int64($0).map(JSONValue.int)
+    let isOCI = arguments.peek("user")?.object != nil
+    return try arguments.either(isOCI) { arguments throws(ProtocolError) in
+      try arguments.nested("user") { nested throws(ProtocolError) in try User(&nested) }
+    } or: { arguments throws(ProtocolError) in
+      let numbers: [Int64?]
+      switch arguments.take("user", User.short, sample: 0) {
+      case nil: return nil
+      case .int(let uid): numbers = [uid]
+      case .string(let text):
+        numbers = text.split(separator: ":", omittingEmptySubsequences: false).map { Int64($0) }
+      default: numbers = []
       }
-    case .object(let members):
-      for name in members.keys where !["uid", "gid", "additionalGids"].contains(name) {
-        throw ProtocolError(.unknownArgument, "unknown argument: user.\(name)", argument: "user.\(name)")
+      let ids = numbers.compactMap { $0 }.compactMap(UInt32.init(exactly:))
+      guard (1...2).contains(numbers.count), ids.count == numbers.count else {
+        throw arguments.invalid("user", "a uid, \"uid:gid\" or an object with uid and gid")
       }
-      numbers = [members["uid"] ?? .int(0), members["gid"] ?? .int(0)]
-      guard let gids = (members["additionalGids"] ?? .array([])).array else {
-        throw arguments.invalid("user.additionalGids", "an array of gids")
-      }
-      additional = gids
-    default: throw arguments.invalid("user", expected)
+      return User(uid: ids[0], gid: ids.count == 2 ? ids[1] : 0)
     }
-    let ids = (numbers + additional.map(Optional.some)).compactMap { $0?.int }.compactMap(
-      UInt32.init(exactly:))
-    guard (1...2).contains(numbers.count), ids.count == numbers.count + additional.count else {
-      throw arguments.invalid("user", expected)
+  }
+}
+
+extension ShortProcess.User {
+  private static let ids = 0...Int64(UInt32.max)
+
+  fileprivate static var short: JSONValue {
+    Schema.any([Schema.integer(ids), Schema.matching("^[0-9]+(?::[0-9]+)?$")])
+  }
+
+  /// An OCI user.
+  fileprivate init(_ arguments: inout Arguments) throws(ProtocolError) {
+    uid = UInt32(try arguments.integer("uid", in: Self.ids) ?? 0)
+    gid = UInt32(try arguments.integer("gid", in: Self.ids) ?? 0)
+    let gids = arguments.take(
+      "additionalGids", Schema.array(of: Schema.integer(Self.ids)), sample: [])
+    guard let elements = (gids ?? []).array else {
+      throw arguments.invalid("additionalGids", "an array of gids")
     }
-    return User(
-      uid: ids[0], gid: numbers.count == 2 ? ids[1] : 0, additionalGids: Array(ids.dropFirst(numbers.count)))
+    additionalGids = elements.compactMap(\.int).compactMap(UInt32.init(exactly:))
+    if additionalGids.count < elements.count {
+      throw arguments.invalid("additionalGids", "an array of gids")
+    }
   }
 }
 
@@ -149,7 +178,7 @@ package struct ContainerList: Command {
   package let filter: [String]
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
-    switch arguments.take("filter") {
+    switch arguments.take("filter", ContainerList.forms, sample: []) {
     case nil: filter = []
     case .string(let text): filter = [text]
     case .array(let elements):
@@ -161,6 +190,10 @@ package struct ContainerList: Command {
     default: throw arguments.invalid("filter", "a string or an array of them")
     }
   }
+}
+
+extension ContainerList {
+  private static var forms: JSONValue { Schema.any([Schema.string, Schema.array(of: Schema.string)]) }
 }
 
 /// Container.Delete. Refused while there is a task, unless forced.

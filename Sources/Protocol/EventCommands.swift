@@ -20,20 +20,21 @@ package struct EventsSubscribe: Command {
   }
 
   private static func place(_ arguments: inout Arguments) throws(ProtocolError) -> Place {
-    switch arguments.peek("from") {
-    case nil: return .now
-    case .string("start"), .string("now"):
-      return arguments.take("from") == .string("start") ? .start : .now
-    case .object:
-      let place = try arguments.nested("from") { nested throws(ProtocolError) in
+    let isEvent = arguments.peek("from")?.object != nil
+    return try arguments.either(isEvent) { arguments throws(ProtocolError) in
+      try arguments.nested("from") { nested throws(ProtocolError) in
         guard let epoch = try nested.string("epoch") else { throw nested.missing("epoch") }
         guard let sequence = try nested.integer("seq", in: 0...Limits.offset) else {
           throw nested.missing("seq")
         }
-        return Place.after(epoch: epoch, sequence: UInt64(sequence))
+        return .after(epoch: epoch, sequence: UInt64(sequence))
+      } ?? .now
+    } or: { arguments throws(ProtocolError) in
+      switch arguments.take("from", Schema.choice(["start", "now"]), sample: "now") {
+      case "start": return .start
+      case nil, "now": return .now
+      default: throw arguments.invalid("from", "\"start\", \"now\" or an object with epoch and seq")
       }
-      return place ?? .now
-    default: throw arguments.invalid("from", "\"start\", \"now\" or an object with epoch and seq")
     }
   }
 }

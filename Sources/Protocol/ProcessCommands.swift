@@ -36,9 +36,9 @@ package struct ProcessExec: Command {
       throw arguments.invalid("process", "neither init nor the container's id")
     }
     self.process = process
-    stdio = try StdioArguments(&arguments, stdinByDefault: false)
+    stdio = try StdioArguments(&arguments)
     onDisconnect = try arguments.choice("on_disconnect", OnDisconnect.self) ?? .keep
-    if let spec = try arguments.object("spec") {
+    if let spec = try arguments.object("spec", ProcessExec.spec, sample: ["args": ["x"]]) {
       guard let args = spec["args"]?.array, !args.isEmpty, args.allSatisfy({ $0.string != nil }) else {
         throw arguments.missing("spec.args")
       }
@@ -46,6 +46,13 @@ package struct ProcessExec: Command {
     } else {
       source = .short(try ShortProcess(&arguments))
     }
+  }
+}
+
+extension ProcessExec {
+  /// What must be in an OCI process; the rest is containerd's to judge.
+  private static var spec: JSONValue {
+    Schema.object(["args": Schema.array(of: Schema.string, atLeast: 1)])
   }
 }
 
@@ -61,7 +68,7 @@ package struct ProcessKill: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
     process = try arguments.process()
-    if let value = arguments.take("signal") {
+    if let value = arguments.take("signal", Signal.schema, sample: "TERM") {
       guard let signal = Signal.parse(value) else {
         throw arguments.invalid("signal", "a signal's name or its number from 1 to 64")
       }
@@ -122,9 +129,8 @@ package struct Run: Command {
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.identifier("container")
-    stdio = try StdioArguments(&arguments, stdinByDefault: false)
     // Descriptors come with a reply, and the reply to run is its last word.
-    if let mode = stdio.attach?.mode, mode != .json { throw arguments.invalid("attach.mode", "json") }
+    stdio = try StdioArguments(&arguments, modes: [.json])
     onDisconnect = try arguments.choice("on_disconnect", OnDisconnect.self) ?? .kill
     description = try ContainerDescription(&arguments)
   }

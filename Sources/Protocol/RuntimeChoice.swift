@@ -58,8 +58,10 @@ package struct RuntimeChoice: Sendable, Equatable {
     let isRunc =
       name.map(RuntimeChoice.takesRuncOptions)
       ?? !(members?.contains(where: RuntimeChoice.genericNames.contains) ?? false)
-    options = try arguments.nested("options") { nested throws(ProtocolError) in
-      isRunc ? .runc(try Runc(&nested)) : .generic(try Generic(&nested))
+    options = try arguments.either(isRunc) { arguments throws(ProtocolError) in
+      try arguments.nested("options") { nested throws(ProtocolError) in .runc(try Runc(&nested)) }
+    } or: { arguments throws(ProtocolError) in
+      try arguments.nested("options") { nested throws(ProtocolError) in .generic(try Generic(&nested)) }
     }
   }
 }

@@ -44,7 +44,7 @@ package struct Cancel: Command {
   package let target: Request.ID
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
-    switch arguments.take("target") {
+    switch arguments.take("target", Schema.any([Schema.string, Schema.anyInteger]), sample: 0) {
     case nil: throw arguments.missing("target")
     case .string(let text): target = .string(text)
     case .int(let number): target = .int(number)

@@ -12,6 +12,14 @@ package enum Signal {
     "IO": 29, "PWR": 30, "SYS": 31, "RTMIN": 34, "RTMAX": 64,
   ]
 
+  /// A schema has no pattern that leaves the case open.
+  static let schema: JSONValue = [
+    "anyOf": [
+      ["type": "integer", "minimum": 1, "maximum": 64],
+      ["type": "string", "description": "a name such as TERM or SIGTERM in any case, RTMIN+1, or a number"],
+    ]
+  ]
+
   /// `15`, `TERM`, `SIGTERM`, any case, `RTMIN+1`.
   package static func parse(_ value: JSONValue) -> UInt32? {
     switch value {

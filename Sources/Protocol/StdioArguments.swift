@@ -35,17 +35,24 @@ package struct Attachment: Sendable, Equatable {
 
   package init() {}
 
-  init(_ arguments: inout Arguments) throws(ProtocolError) {
+  /// - Parameters:
+  ///   - bytes: those that it may begin with.
+  ///   - modes: those that it may have.
+  init(
+    _ arguments: inout Arguments, from bytes: ClosedRange<Int64> = 0...Limits.offset,
+    modes: [AttachMode] = AttachMode.allCases
+  ) throws(ProtocolError) {
     streams = try Attachment.readStreams(&arguments)
     encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
     role = try arguments.choice("role", StreamRole.self)
-    mode = try arguments.choice("mode", AttachMode.self) ?? .json
+    mode = try arguments.choice("mode", AttachMode.self, among: modes) ?? .json
     window = try arguments.integer("window", in: 1...Limits.offset).map { UInt64($0) }
-    from = try Attachment.readFrom(&arguments)
+    from = try Attachment.readFrom(&arguments, bytes)
   }
 
   static func readStreams(_ arguments: inout Arguments) throws(ProtocolError) -> Set<StreamName> {
-    guard let names = try arguments.strings("streams") else { return [.stdout, .stderr] }
+    guard let names = try arguments.strings("streams", of: Schema.choice(StreamName.self), sample: "stdout")
+    else { return [.stdout, .stderr] }
     var streams: Set<StreamName> = []
     for name in names {
       guard let stream = StreamName(rawValue: name) else {
@@ -57,18 +64,22 @@ package struct Attachment: Sendable, Equatable {
   }
 
   /// One offset for all streams, or an object with one for each.
-  private static func readFrom(_ arguments: inout Arguments) throws(ProtocolError) -> [StreamName: UInt64] {
-    if arguments.peek("from")?.object == nil {
-      guard let offset = try arguments.integer("from", in: 0...Limits.offset) else { return [:] }
+  private static func readFrom(
+    _ arguments: inout Arguments, _ bytes: ClosedRange<Int64>
+  ) throws(ProtocolError) -> [StreamName: UInt64] {
+    let isPerStream = arguments.peek("from")?.object != nil
+    return try arguments.either(isPerStream) { arguments throws(ProtocolError) in
+      try arguments.nested("from") { nested throws(ProtocolError) in
+        var offsets: [StreamName: UInt64] = [:]
+        for stream in [StreamName.stdout, .stderr] {
+          offsets[stream] = try nested.integer(stream.rawValue, in: bytes).map { UInt64($0) }
+        }
+        return offsets
+      } ?? [:]
+    } or: { arguments throws(ProtocolError) in
+      guard let offset = try arguments.integer("from", in: bytes) else { return [:] }
       return [.stdout: UInt64(offset), .stderr: UInt64(offset)]
     }
-    return try arguments.nested("from") { nested throws(ProtocolError) in
-      var offsets: [StreamName: UInt64] = [:]
-      for stream in [StreamName.stdout, .stderr] {
-        offsets[stream] = try nested.integer(stream.rawValue, in: 0...Limits.offset).map { UInt64($0) }
-      }
-      return offsets
-    } ?? [:]
   }
 }
 
@@ -102,12 +113,13 @@ package struct StdioArguments: Sendable {
   package let attach: Attachment?
   package let options: StdioOptions
 
-  init(_ arguments: inout Arguments, stdinByDefault: Bool) throws(ProtocolError) {
-    stdin = try arguments.bool("stdin") ?? stdinByDefault
+  init(_ arguments: inout Arguments, modes: [AttachMode] = AttachMode.allCases) throws(ProtocolError) {
+    stdin = try arguments.bool("stdin") ?? false
     size = try arguments.nested("size") { nested throws(ProtocolError) in try TerminalSize(&nested) }
-    attach = try arguments.nested("attach") { nested throws(ProtocolError) in try Attachment(&nested) }
-    // A process that does not run yet has no byte but the first to come.
-    if attach?.from.values.contains(where: { $0 > 0 }) == true { throw arguments.invalid("attach.from", "0") }
+    attach = try arguments.nested("attach") { nested throws(ProtocolError) in
+      // A process that does not run yet has no byte but the first to come.
+      try Attachment(&nested, from: 0...0, modes: modes)
+    }
     options =
       try arguments.nested("stdio") { nested throws(ProtocolError) in try StdioOptions(&nested) }
       ?? StdioOptions()

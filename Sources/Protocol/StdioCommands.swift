@@ -37,10 +37,9 @@ package struct StdioCredit: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
     process = try arguments.process()
-    guard let stream = try arguments.choice("stream", StreamName.self) else {
+    guard let stream = try arguments.choice("stream", StreamName.self, among: [.stdout, .stderr]) else {
       throw arguments.missing("stream")
     }
-    if stream == .stdin { throw arguments.invalid("stream", "stdout or stderr") }
     self.stream = stream
     guard let offset = try arguments.offset() else { throw arguments.missing("offset") }
     self.offset = offset
@@ -60,17 +59,12 @@ package struct StdioWrite: Command {
     container = try arguments.container()
     process = try arguments.process()
     offset = try arguments.offset()
-    let text = try arguments.string("text")
-    let base64 = try arguments.string("base64")
-    switch (text, base64) {
-    case (let text?, nil): bytes = Array(text.utf8)
-    case (nil, let base64?):
-      guard let decoded = Base64.decode(base64) else {
-        throw arguments.invalid("base64", "base64 with padding")
-      }
+    if let text = try arguments.string("text") {
+      if arguments.peek("base64") != nil { throw arguments.invalid("base64", "absent where text is given") }
+      bytes = Array(text.utf8)
+    } else {
+      guard let decoded = try arguments.base64("base64") else { throw arguments.missing("text") }
       bytes = decoded
-    case (nil, nil): throw arguments.missing("text")
-    default: throw arguments.invalid("base64", "absent where text is given")
     }
   }
 }

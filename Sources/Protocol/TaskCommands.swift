@@ -8,7 +8,7 @@ package struct TaskStart: Command {
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     container = try arguments.container()
-    stdio = try StdioArguments(&arguments, stdinByDefault: false)
+    stdio = try StdioArguments(&arguments)
     checkpoint = try arguments.absolutePath("checkpoint")
   }
 }
@@ -55,7 +55,7 @@ package struct TaskStats: Command {
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
     var ids = try arguments.identifier("container").map { [$0] } ?? []
-    if let more = try arguments.strings("containers") {
+    if let more = try arguments.strings("containers", of: Schema.identifier) {
       guard more.allSatisfy(Identifier.isValid) else {
         throw arguments.invalid("containers", "an array of " + Identifier.rule)
       }
