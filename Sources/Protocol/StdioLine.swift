@@ -6,7 +6,7 @@ package struct StdioLine: Sendable {
   package init(container: String, process: ProcessName, stream: StreamName, encoding: Encoding) {
     var bytes: [UInt8] = []
     ServerLine.write(into: &bytes) { writer in
-      writer.field("event", "stdio.data")
+      writer.field("event", EventName.stdioData.rawValue)
       writer.field("container", container)
       writer.field("process", process.description)
       writer.field("stream", stream.rawValue)

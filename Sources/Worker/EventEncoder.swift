@@ -13,39 +13,40 @@ enum EventEncoder {
 
   @Loop
   static func record(
-    _ name: String, container: String? = nil, in journal: Journal,
+    _ name: EventName, container: String? = nil, in journal: Journal,
     _ members: (inout JSONWriter) -> Void = { _ in }
   ) -> StoredEvent {
     let (sequence, time) = (journal.nextSequence(), Time.nanoseconds)
     var bytes: [UInt8] = []
     ServerLine.write(into: &bytes) { writer in
-      writer.field("event", name)
+      writer.field("event", name.rawValue)
       writer.field("seq", sequence)
       writer.field("time", Time.format(nanoseconds: time))
       members(&writer)
     }
-    let event = StoredEvent(sequence: sequence, time: time, name: name, container: container, line: bytes)
+    let event = StoredEvent(
+      sequence: sequence, time: time, name: name.rawValue, container: container, line: bytes)
     journal.append(.event(event))
     return event
   }
 
-  private static func name(of event: LifecycleEvent) -> String {
+  private static func name(of event: LifecycleEvent) -> EventName {
     switch event {
-    case .containerCreated: "container.created"
-    case .containerDeleted: "container.deleted"
-    case .taskCreated: "task.created"
-    case .taskStarted: "task.started"
-    case .taskPaused: "task.paused"
-    case .taskResumed: "task.resumed"
-    case .taskOutOfMemory: "task.oom"
-    case .taskCheckpointed: "task.checkpointed"
-    case .taskDeleted: "task.deleted"
-    case .processAdded: "process.added"
-    case .processStarted: "process.started"
-    case .processExited: "process.exited"
-    case .processClosed: "process.closed"
-    case .containerdDisconnected: "containerd.disconnected"
-    case .containerdConnected: "containerd.connected"
+    case .containerCreated: .containerCreated
+    case .containerDeleted: .containerDeleted
+    case .taskCreated: .taskCreated
+    case .taskStarted: .taskStarted
+    case .taskPaused: .taskPaused
+    case .taskResumed: .taskResumed
+    case .taskOutOfMemory: .taskOutOfMemory
+    case .taskCheckpointed: .taskCheckpointed
+    case .taskDeleted: .taskDeleted
+    case .processAdded: .processAdded
+    case .processStarted: .processStarted
+    case .processExited: .processExited
+    case .processClosed: .processClosed
+    case .containerdDisconnected: .containerdDisconnected
+    case .containerdConnected: .containerdConnected
     }
   }
 

@@ -128,7 +128,7 @@ final class Server {
     log.info("stopping", metadata: ["reason": "\(reason)"])
     service.stopping(commandsInFlight: commandsInFlight)
     listener?.close()
-    broadcast(EventEncoder.record("worker.draining", in: journal))
+    broadcast(EventEncoder.record(.workerDraining, in: journal))
     Task { @Loop in
       await drain()
       await runtime.stop()
@@ -225,19 +225,19 @@ extension Server: RuntimeObserver {
   }
 
   func stdinBroke(_ process: ContainerProcess) {
-    tellOfStdin(process, "stdin.broken") { $0.attachments.isAttached(to: process) }
+    tellOfStdin(process, .stdinBroken) { $0.attachments.isAttached(to: process) }
   }
 
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {
-    tellOfStdin(process, "stdin.credit", offset: offset) { $0.attachments.followsStdin(of: process) }
+    tellOfStdin(process, .stdinCredit, offset: offset) { $0.attachments.followsStdin(of: process) }
   }
 
   private func tellOfStdin(
-    _ process: ContainerProcess, _ event: String, offset: UInt64? = nil, _ isTold: (Connection) -> Bool
+    _ process: ContainerProcess, _ event: EventName, offset: UInt64? = nil, _ isTold: (Connection) -> Bool
   ) {
     var bytes: [UInt8] = []
     ServerLine.write(into: &bytes) { writer in
-      writer.field("event", event)
+      writer.field("event", event.rawValue)
       writer.field("container", process.container)
       writer.field("process", process.name.description)
       writer.field("offset", optional: offset)

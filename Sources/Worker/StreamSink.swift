@@ -143,14 +143,14 @@ final class StreamSink: OutputSink {
     over = true
     connection?.attachments.remove(self)
     ServerLine.write(into: &bytes) { writer in
-      head("stdio.eof", &writer)
+      head(.stdioEOF, &writer)
       writer.field("offset", position)
     }
   }
 
   private func gap(to offset: UInt64, reason: String, into bytes: inout [UInt8]) {
     ServerLine.write(into: &bytes) { writer in
-      head("stdio.gap", &writer)
+      head(.stdioGap, &writer)
       writer.field("from", position)
       writer.field("to", offset)
       writer.field("reason", reason)
@@ -158,8 +158,8 @@ final class StreamSink: OutputSink {
     move(to: offset)
   }
 
-  private func head(_ event: String, _ writer: inout JSONWriter) {
-    writer.field("event", event)
+  private func head(_ event: EventName, _ writer: inout JSONWriter) {
+    writer.field("event", event.rawValue)
     writer.field("container", process.container)
     writer.field("process", process.name.description)
     writer.field("stream", stream.rawValue)

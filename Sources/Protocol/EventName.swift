@@ -1,0 +1,25 @@
+/// Every event that there is.
+package enum EventName: String, Sendable, CaseIterable {
+  case containerCreated = "container.created"
+  case containerDeleted = "container.deleted"
+  case taskCreated = "task.created"
+  case taskStarted = "task.started"
+  case taskPaused = "task.paused"
+  case taskResumed = "task.resumed"
+  case taskOutOfMemory = "task.oom"
+  case taskCheckpointed = "task.checkpointed"
+  case taskDeleted = "task.deleted"
+  case processAdded = "process.added"
+  case processStarted = "process.started"
+  case processExited = "process.exited"
+  case processClosed = "process.closed"
+  case containerdConnected = "containerd.connected"
+  case containerdDisconnected = "containerd.disconnected"
+  case workerDraining = "worker.draining"
+  // Without a number: who is attached gets them.
+  case stdioData = "stdio.data"
+  case stdioEOF = "stdio.eof"
+  case stdioGap = "stdio.gap"
+  case stdinCredit = "stdin.credit"
+  case stdinBroken = "stdin.broken"
+}
