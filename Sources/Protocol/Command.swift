@@ -1,6 +1,8 @@
 /// A command of the wire: a type for its arguments. Its handler is in Worker.
 package protocol Command: Sendable {
   static var name: String { get }
+  /// The schema of its result.
+  static var result: JSONValue { get }
   init(_ arguments: inout Arguments) throws(ProtocolError)
 }
 
@@ -27,7 +29,7 @@ extension Command {
 /// Every command that there is.
 package enum Commands {
   package static let all: [any Command.Type] = [
-    Hello.self, Ping.self, Version.self, WorkerStatus.self, Cancel.self,
+    Hello.self, Ping.self, Version.self, Describe.self, WorkerStatus.self, Cancel.self,
     ContainerCreate.self, ContainerInspect.self, ContainerList.self, ContainerDelete.self,
     TaskStart.self, TaskPause.self, TaskResume.self, TaskUpdate.self, TaskStats.self, TaskProcesses.self,
     TaskCheckpoint.self, TaskDelete.self,

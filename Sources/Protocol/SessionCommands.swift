@@ -32,6 +32,17 @@ package struct Version: Command {
   package init(_ arguments: inout Arguments) throws(ProtocolError) {}
 }
 
+/// The schema of every command, event and error.
+package struct Describe: Command {
+  package static let name = "describe"
+  /// One of them; all when it is not said.
+  package let about: String?
+
+  package init(_ arguments: inout Arguments) throws(ProtocolError) {
+    about = try arguments.string("name")
+  }
+}
+
 /// Counters of the worker.
 package struct WorkerStatus: Command {
   package static let name = "worker.status"

@@ -56,7 +56,8 @@ private struct Grammar {
 
   private mutating func command() -> JSON {
     let names = [
-      "hello", "ping", "version", "worker.status", "cancel", "container.create", "container.inspect",
+      "hello", "ping", "version", "describe", "worker.status", "cancel", "container.create",
+      "container.inspect",
       "container.list", "container.delete", "task.start", "task.delete", "process.exec", "process.kill",
       "process.status", "process.delete", "stdio.attach", "stdio.detach", "stdio.write", "stdio.close", "run",
       "task.pause", "task.resume", "task.update", "task.stats", "task.processes", "task.checkpoint",

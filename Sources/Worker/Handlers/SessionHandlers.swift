@@ -37,6 +37,15 @@ extension Version: HandledCommand {
   }
 }
 
+extension Describe: HandledCommand {
+  var route: Route { .free }
+  var changes: Bool { false }
+
+  func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
+    try Description.of(about)
+  }
+}
+
 extension WorkerStatus: HandledCommand {
   var route: Route { .outOfBand }
   var changes: Bool { false }
