@@ -4,11 +4,13 @@ import TestSupport
 
 /// The examples of protocol.md, as they stand there.
 struct DocumentTests {
-  @Test func theStdioChapterIsASessionThatRuns() async throws {
+  /// Chapters whose examples are one session, and how many lines of the worker they show at least.
+  @Test(arguments: [("Stdio", 19), ("Description", 1)])
+  func aChapterIsASessionThatRuns(name: String, count: Int) async throws {
     let path = URL(fileURLWithPath: Sandbox.scripts).deletingLastPathComponent().path + "/protocol.md"
     let text = try String(contentsOfFile: path, encoding: .utf8)
     let chapter = try #require(
-      text.components(separatedBy: "\n## Stdio\n").last?.components(separatedBy: "\n## ").first)
+      text.components(separatedBy: "\n## \(name)\n").last?.components(separatedBy: "\n## ").first)
     let bed = try await TestBed.start()
     let client = try DescriptorClient(bed.worker.socket)
     var examples = 0
@@ -22,8 +24,8 @@ struct DocumentTests {
         examples += 1
       }
     }
-    #expect(examples >= 19)
-    try await bed.remove("s1")
+    #expect(examples >= count)
+    if name == "Stdio" { try await bed.remove("s1") }
     try await bed.finish()
   }
 }
