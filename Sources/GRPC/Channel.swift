@@ -112,7 +112,8 @@ package final class Channel: Sendable {
       ("grpc.http2.bdp_probe", 0),
       // The defaults (1 s to 120 s) suit a network, not a daemon on the same machine.
       ("grpc.initial_reconnect_backoff_ms", 100),
-      ("grpc.min_reconnect_backoff_ms", 100),
+      // How long an attempt may take. On a Unix socket one that nobody listens on is refused at once.
+      ("grpc.min_reconnect_backoff_ms", 5000),
       ("grpc.max_reconnect_backoff_ms", 1000),
       // Channels to one path must not share a connection: closing one would tell on the other.
       ("grpc.use_local_subchannel_pool", 1),

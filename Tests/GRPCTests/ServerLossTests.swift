@@ -30,6 +30,21 @@ struct ServerLossTests {
     try await close(channel)
   }
 
+  /// Connecting is not given up because a machine under load takes its time: without a word of HTTP/2 for a second.
+  @Test func aServerThatIsSlowToGreetIsWaitedFor() async throws {
+    let containerd = try await PrivateContainerd.start()
+    try await containerd.freeze()
+    let channel = try Channel(unixSocket: containerd.address)
+    let metadata = metadata
+    async let answer = channel.call(
+      ContainerdService.Version.version, Empty(), metadata: metadata, timeout: .seconds(60))
+    try await Task.sleep(for: .seconds(1))
+    containerd.thaw()
+    _ = try await answer
+    await containerd.kill()
+    try await close(channel)
+  }
+
   @Test func aStreamEndsWhenTheServerIsKilled() async throws {
     let containerd = try await PrivateContainerd.start()
     let channel = try Channel(unixSocket: containerd.address)
