@@ -53,6 +53,9 @@ class Faults:
 
     async def worker(self):
         self.mark(disturbed=True, worker_killed=True)
+        for process in self.orchestrator.processes.values():
+            if process.plan and process.plan.stdin is not None and not process.closed:
+                process.streams["stdout"].kills += 1
         self.orchestrator.cut_off |= set(self.orchestrator.connection.concerned.values())
         self.world.kill_worker()
         await asyncio.sleep(self.chance.choice((0, 0.1, 0.5, 1.5)))

@@ -140,8 +140,13 @@ class Life:
             return "again"
         if {"task.started", "process.started"} & set(process.told):
             return "yes"
-        # An exec may have run and be forgotten; a task is only deleted by us.
-        return "unknown" if process is not self.init and error.get("effect") == "unknown" else "again"
+        if error.get("effect") != "unknown":
+            return "again"
+        # An exec may have run and be forgotten. A task that may have run is taken back: another start is another run.
+        if process is self.init:
+            process.unsure_starts += 1
+            return "again"
+        return "unknown"
 
     async def take_back(self, process):
         """It was made, but never ran. The worker may be about to do the same."""

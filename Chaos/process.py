@@ -19,6 +19,8 @@ class Process:
         # Whether it was started: "no", "asked", "yes", or "unknown" where the worker could not tell.
         self.started = "no"
         self.told, self.exited, self.closed = [], None, None
+        # Starts of which it was said that nobody knows whether they were done, and after which another one was asked for.
+        self.unsure_starts = 0
         # What was done to it.
         self.shim_killed, self.worker_killed, self.disturbed, self.kill_asked = False, False, False, False
         # The shim may also be killed after its end; then its task is gone all the same.
@@ -44,6 +46,9 @@ class Process:
         elif self.told and ORDER[name] < ORDER[self.told[-1]]:
             self.complain(name, f"before {self.told[-1]}", f"behind it with seq {event['seq']}")
         self.told.append(name)
+        if self.failed_start():
+            for stream in self.streams.values():
+                stream.restart()
         if name == "process.exited":
             self.exited = event
             self.check_end()
@@ -113,8 +118,8 @@ class Process:
 
     def settle(self, runs):
         """The account of it, when nothing more can come."""
-        if runs > 1:
-            self.complain("runs", "1", str(runs))
+        if runs > 1 + self.unsure_starts:
+            self.complain("runs", str(1 + self.unsure_starts), str(runs))
         if self.started == "no" and runs:
             self.complain("runs", "0, it was not started", str(runs))
         if not self.ran(runs):

@@ -1,3 +1,4 @@
+internal import FIFOIO
 internal import Glibc
 internal import Synchronization
 
@@ -69,7 +70,12 @@ final class JournalThread: Sendable {
       }
     }
     var thread = pthread_t()
-    pthread_create(&thread, nil, runBody, Unmanaged.passRetained(body).toOpaque())
+    let argument = Unmanaged.passRetained(body)
+    let error = pthread_create(&thread, nil, runBody, argument.toOpaque())
+    if error != 0 {
+      argument.release()
+      return opened(.failure(SystemError(error, "pthread_create")))
+    }
     pthread_detach(thread)
   }
 
