@@ -1,6 +1,6 @@
 package import FIFOIO
 internal import Glibc
-package import Journal
+internal import Journal
 
 /// A process of a container: the init process of its task, or an exec. It owns the process's FIFOs, its stdio and its
 /// state, from before it is created until it is deleted.
@@ -229,7 +229,7 @@ package final class ContainerProcess {
   }
 
   func exited(_ status: ExitStatus) {
-    guard life.exit == nil, ending == nil else { return }
+    guard life.exit == nil, ending == nil, !isDeleted else { return }
     stdin?.end()
     startDraining()
     tell(life.exited(status))
@@ -390,42 +390,4 @@ package final class ContainerProcess {
     for waiter in waiters.values { waiter.resume() }
     waiters = [:]
   }
-}
-
-/// How the outputs of a process are kept.
-package struct OutputOptions: Sendable, Equatable {
-  /// Bytes of each stream that are kept while nobody reads.
-  package var backlog = 262_144
-  package var overflow = Overflow.block
-
-  package init() {}
-}
-
-/// The command that a process comes from.
-package struct Origin: Sendable, Equatable {
-  /// Its idempotency key, if any.
-  package var key = ""
-  /// What becomes of the process when the connection goes that the command came by.
-  package var orphan = ProcessRecord.Orphan.stays
-
-  package init(key: String = "", orphan: ProcessRecord.Orphan = .stays) {
-    (self.key, self.orphan) = (key, orphan)
-  }
-}
-
-/// What a process needs of the runtime that holds it.
-@Loop
-protocol ProcessHost: AnyObject {
-  /// Writes down what another worker must know of it.
-  func save(_ process: ContainerProcess)
-  func forget(_ process: ContainerProcess)
-  /// A stream of an earlier worker's process cannot be gone on with.
-  func streamIsLost(_ process: ContainerProcess, _ path: String, _ error: SystemError)
-  /// FIFOs stay when their process is over.
-  var keepsBundles: Bool { get }
-  func tell(_ event: LifecycleEvent)
-  func stdinBroke(_ process: ContainerProcess)
-  func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64)
-  func closeIO(of process: ContainerProcess) async
-  func processClosed(_ process: ContainerProcess)
 }
