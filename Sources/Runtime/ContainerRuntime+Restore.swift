@@ -84,13 +84,16 @@ extension ContainerRuntime {
       throw RuntimeError(.unavailable, "the shim of container \(container.id) does not answer")
     }
     if !process.isUnsettled { return }
-    process.isUnsettled = false
     if process.life.phase < .started, !hasRun(process, found) {
       // Its start was cut short, and nobody waits for it.
       let mayHaveRun = process.life.phase == .added && !isBeforeItsStart(process, found)
       _ = await removeFailed(container.id, exec: process.exec)
+      // Not before: who asks for it meanwhile waits for that.
+      if !process.isUnsettled { return }
+      process.isUnsettled = false
       return withdraw(process, in: container, leaving: mayHaveRun ? .unknown : .withdrawn)
     }
+    process.isUnsettled = false
     process.resumed(pid: found.pid)
     observer?.startIsSettled(process, .started)
     if process.exec == nil { container.isPaused = found.status == .paused }
