@@ -95,7 +95,7 @@ let package = Package(
     .testTarget(
       name: "RuntimeTests",
       dependencies: [
-        "ContainerdAPI", "FIFOIO", "GRPC", "Runtime", "TestSupport",
+        "ContainerdAPI", "FIFOIO", "GRPC", "Journal", "Runtime", "TestSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: settings),

@@ -48,6 +48,7 @@ extension ContainerRuntime {
   func removeTask(_ task: ContainerProcess, of container: Container, _ exit: ExitStatus) {
     guard container.task === task else { return }
     for exec in container.execs.values where !exec.isDeleted {
+      if withdrawUnsettled(exec, in: container) { continue }
       exec.endNow()
       exec.release()
     }

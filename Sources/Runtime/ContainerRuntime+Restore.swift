@@ -107,13 +107,8 @@ extension ContainerRuntime {
 
   /// containerd knows nothing of it.
   private func lose(_ process: ContainerProcess, in container: Container) async {
-    if !process.isUnsettled { return }
+    if !process.isUnsettled || withdrawUnsettled(process, in: container) { return }
     process.isUnsettled = false
-    if process.life.phase < .started {
-      // containerd was asked to start it once it was added.
-      return withdraw(
-        process, in: container, leaving: process.life.phase == .added ? .unknown : .withdrawn)
-    }
     observer?.startIsSettled(process, .started)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
@@ -127,6 +122,15 @@ extension ContainerRuntime {
       if let exit = process.life.exit { removeTask(process, of: container, exit) }
       await endOrphan(process, in: container)
     }
+  }
+
+  /// One whose start was cut short, and that containerd does not have, or not any more with its task.
+  func withdrawUnsettled(_ process: ContainerProcess, in container: Container) -> Bool {
+    guard process.isUnsettled, process.life.phase < .started else { return false }
+    process.isUnsettled = false
+    // containerd was asked to start it once it was added.
+    withdraw(process, in: container, leaving: process.life.phase == .added ? .unknown : .withdrawn)
+    return true
   }
 
   /// Of one that is stopped the exit may be that of runc's own process, which a start that was cut short takes with it.

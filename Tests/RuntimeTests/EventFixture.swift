@@ -55,7 +55,10 @@ final class Told: RuntimeObserver {
 
   private func name(_ id: String, _ exec: String?) -> String { exec.map { "\(id)/\($0)" } ?? id }
 
-  func startIsSettled(_ process: ContainerProcess, _ fate: Fate) {}
+  private(set) var fates: [String] = []
+  func startIsSettled(_ process: ContainerProcess, _ fate: Fate) {
+    fates.append("\(name(process.container, process.exec)) \(fate)")
+  }
   func stdinBroke(_ process: ContainerProcess) {}
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {}
 

@@ -1,4 +1,5 @@
 import ContainerdAPI
+import Journal
 import SwiftProtobuf
 import Testing
 
@@ -42,6 +43,21 @@ struct ReconcileTests {
       #expect(container.isPaused)
       #expect(await runtime.reconcile("c", running, known: .init(container)) == 0)
       #expect(!container.isPaused)
+    }
+  }
+
+  /// An exec that an earlier worker was about to add goes with its task, and is none that was started.
+  @Test func aCutExecThatGoesWithItsTaskWasNotStarted() async throws {
+    try await withRuntime { runtime, told in
+      var (task, exec) = (ProcessRecord(container: "c", exec: ""), ProcessRecord(container: "c", exec: "e"))
+      (task.phase, task.pid) = (ProcessLife.Phase.started.rawValue, 1)
+      exec.phase = ProcessLife.Phase.new.rawValue
+      runtime.restore([task, exec])
+      let container = try #require(runtime.containers["c"])
+      let process = try #require(container.task)
+      runtime.removeTask(process, of: container, ExitStatus(code: nil, exitedAt: nil, source: .lost))
+      #expect(told.fates == ["c/e withdrawn"])
+      #expect(!told.names.contains { $0.contains("c/e") })
     }
   }
 
