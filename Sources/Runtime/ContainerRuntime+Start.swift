@@ -67,19 +67,19 @@ extension ContainerRuntime {
     }
   }
 
-  /// Of a worker that was killed containerd may still have a Create under way, or its task: the id is taken until that is
-  /// cleared away.
+  /// Of a worker or a containerd that was killed there may still be a Create under way, its task, or its directory: the id
+  /// is taken until that is cleared away.
   private func createTaskAfterCutOne(
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     var pause = Duration.milliseconds(10)
-    while container.hadCutStart {
+    while true {
       do throws(RuntimeError) {
         let created = try await createTask(process, in: container, checkpoint)
         container.hadCutStart = false
         return created
       } catch {
-        guard isDisturbed(error) else { throw error }
+        guard isDisturbed(error, hadCutStart: container.hadCutStart) else { throw error }
         if pause > .seconds(4) { throw RuntimeError(.unavailable, error.message) }
       }
       if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
@@ -87,12 +87,16 @@ extension ContainerRuntime {
       await Loop.sleep(pause)
       pause *= 2
     }
-    return try await createTask(process, in: container, checkpoint)
   }
 
   /// Whether a Create failed of one that is being cleared away: that one's directory was still there, or its removal took
   /// the new one along, which has the same name (bundle.go).
-  private func isDisturbed(_ error: RuntimeError) -> Bool {
+  private func isDisturbed(_ error: RuntimeError, hadCutStart: Bool) -> Bool {
+    // containerd's own directory, which nobody else makes.
+    if error.message.contains("failed to start shim: mkdir "), error.message.contains("file exists") {
+      return true
+    }
+    if !hadCutStart { return false }
     if error.kind == .alreadyExists || error.message.contains("file exists") { return true }
     return error.kind == .startFailed(stage: .create, exitCode: 128)
       && error.message.contains("no such file or directory")

@@ -59,8 +59,7 @@ extension ContainerRuntime {
       return log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
     let told = await creationsToldBefore.value
-    isSwept = true
-    defer { toldSinceStart = [] }
+    if isSwept { return }
     let ids = Set(listed.map(\.id))
     for id in bundles where !ids.contains(id) && !isNew(id) && FIFOSet.hasOurs(in: "\(self.bundles)/\(id)") {
       clearAway(id)
@@ -70,6 +69,8 @@ extension ContainerRuntime {
     }
     let ours = listed.filter { isOurs($0) && !isNew($0.id) }
     for container in ours { tellUntold(container, told) }
+    isSwept = true
+    toldSinceStart = []
     for container in ours where !isNew(container.id) { await removeOrphan(container) }
   }
 
@@ -132,7 +133,7 @@ extension ContainerRuntime {
   }
 
   private func tellUntold(_ container: ContainerSummary, _ told: Told?) {
-    if !wasTold(container, told), !toldSinceStart.contains(container.id) { tellCreated(container.id) }
+    if !wasTold(container, told) { tellCreated(container.id) }
   }
 
   private func isOurs(_ container: ContainerSummary) -> Bool {

@@ -46,7 +46,7 @@ package final class ContainerRuntime {
   var isSwept = false
   lazy var creationsToldBefore = askForCreationsTold()
   /// Containers of which this worker has told the creation or the end before that.
-  package internal(set) var toldSinceStart: Set<String> = []
+  var toldSinceStart: Set<String> = []
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
   /// Those of them that were deleted meanwhile.
   private var outdated: Set<String> = []
@@ -111,9 +111,9 @@ package final class ContainerRuntime {
     return created
   }
 
-  /// Of a creation that was cut short in telling.
+  /// Of a creation that was cut short in telling; once, and not behind the end.
   package func tellCreated(_ id: String) {
-    if !isSwept { toldSinceStart.insert(id) }
+    if !isSwept, !toldSinceStart.insert(id).inserted { return }
     tell(.containerCreated(id))
   }
 

@@ -43,10 +43,7 @@ extension ContainerCreate {
     // One of somebody else's is for the command itself to deal with.
     guard found.labels[ContainerRuntime.keyLabel] == past.key else { return .notDone }
     let told = await context.server.journal.told("container.created", since: past.time)
-    let runtime = context.server.runtime
-    if told.has(container, since: past.time) == false, !runtime.toldSinceStart.contains(container) {
-      runtime.tellCreated(container)
-    }
+    if told.has(container, since: past.time) == false { context.server.runtime.tellCreated(container) }
     let bundle = found.labels[ContainerRuntime.bundleLabel] ?? ""
     return .done(["container": .string(container), "bundle": .string(bundle)])
   }

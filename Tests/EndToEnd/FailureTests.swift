@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import TestSupport
 
@@ -27,6 +28,25 @@ struct FailureTests {
     #expect(try await bed.client.error("process.status", ["container": "c1"])["code"] == "not_found")
     #expect(bed.containerd.shims(of: bed.worker.namespace).isEmpty)
     try await bed.client.call("container.delete", ["container": "c1"])
+    try await bed.finish()
+  }
+
+  /// containerd that was killed in the beginning of a start leaves the directory of the container's id.
+  @Test func aDirectoryThatContainerdLeftIsWaitedFor() async throws {
+    let bed = try await TestBed.start()
+    let tasks = "\(bed.containerd.directory)/state/io.containerd.runtime.v2.task/\(bed.worker.namespace)"
+    let left = "\(tasks)/c1"
+    try FileManager.default.createDirectory(atPath: left, withIntermediateDirectories: true)
+    try await bed.client.call(
+      "container.create",
+      ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["true"]])
+    let start = bed.client.post("task.start", ["container": "c1"])
+    // Once it was refused.
+    while try await bed.client.call("worker.status")["rpc"]["Tasks/Create"].int ?? 0 < 2 {}
+    try FileManager.default.removeItem(atPath: left)
+    _ = try await bed.client.result(of: start)
+    #expect(try await bed.client.event("process.closed", container: "c1")["exit_code"] == 0)
+    try await bed.remove("c1")
     try await bed.finish()
   }
 
