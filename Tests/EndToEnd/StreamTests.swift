@@ -16,6 +16,35 @@ struct StreamTests {
       "container.create", ["container": "c1", "rootfs": JSON(bed.rootfs), "args": JSON(args)])
   }
 
+  // MARK: - Sharing
+
+  /// Without credit a connection's streams have turns: what one could send for ever leaves the other its place.
+  @Test func streamsOfOneConnectionShareItFairly() async throws {
+    let bed = try await TestBed.start()
+    for id in ["c1", "c2"] {
+      try await bed.client.call(
+        "container.create", ["container": JSON(id), "rootfs": JSON(bed.rootfs), "args": ["yes", "a line"]])
+      try await bed.client.call("task.start", ["container": JSON(id)])
+    }
+    let bytes = try await readBoth(bed, 1_500_000)
+    #expect(bytes["c1", default: 0] > 400_000 && bytes["c2", default: 0] > 400_000, "\(bytes)")
+    for id in ["c1", "c2"] { try await bed.remove(id) }
+    try await bed.finish()
+  }
+
+  /// What came of each until so much had come together; the connection ends then.
+  private func readBoth(_ bed: TestBed, _ total: Int) async throws -> [String: Int] {
+    let reader = try DescriptorClient(bed.worker.socket)
+    for id in ["c1", "c2"] { reader.send(["command": "stdio.attach", "arguments": ["container": JSON(id)]]) }
+    var bytes: [String: Int] = [:]
+    while bytes.values.reduce(0, +) < total {
+      let (line, _) = try await reader.next()
+      guard line["event"].string == "stdio.data", let id = line["container"].string else { continue }
+      bytes[id, default: 0] += line["text"].string?.utf8.count ?? 0
+    }
+    return bytes
+  }
+
   // MARK: - Offsets
 
   @Test func aClientThatComesAgainGoesOnAtItsByte() async throws {
