@@ -43,7 +43,7 @@ extension Bench {
   }
 
   /// A line there and back through a container's `cat`, and pings, while fifty streams run full on another connection.
-  private func underLoad(_ client: WorkerClient, _ peers: Peers) async throws {
+  func underLoad(_ client: WorkerClient, _ peers: Peers) async throws {
     let flood = try await Flood(self, client, peers, count: 50, size: 40_000_000, round: 999, way: 5)
     let other = try WorkerClient(worker)
     try other.call("container.create", #"{"container":"echo","rootfs":"\#(rootfs)","args":["cat"]}"#)

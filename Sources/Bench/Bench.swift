@@ -16,7 +16,7 @@ struct Bench: AsyncParsableCommand {
   @Flag(help: "Also each way to have output, one and fifty streams at once.") var streams = false
   @Option(help: "dockerd's socket, and with it the peer that speaks to it.") var docker: [String] = []
 
-  @Option(help: "Nothing but this: streams or input.") var only: String?
+  @Option(help: "Nothing but this: streams, load, input or encoding.") var only: String?
 
   func run() async throws {
     let peers = try makePeers()
@@ -24,6 +24,8 @@ struct Bench: AsyncParsableCommand {
     say(Comparison.head)
     switch only {
     case "streams": return try await measureStreams(client, peers)
+    case "load": return try await underLoad(client, peers)
+    case "encoding": return try encoding()
     case "input": return try await input(client, peers)
     case let other?: throw BenchFailure("cannot measure only \(other)")
     case nil: break
@@ -34,6 +36,7 @@ struct Bench: AsyncParsableCommand {
     try await execs(client, peers)
     try await output(client, peers)
     try await input(client, peers)
+    try encoding()
     try hundredContainers(client)
     if streams { try await measureStreams(client, peers) }
   }
