@@ -12,21 +12,108 @@ static bool has_avx2(void) {
   return known > 0;
 }
 
-AVX2 static size_t copy_plain(uint8_t *to, const uint8_t *from, size_t count) {
-  const __m256i space = _mm256_set1_epi8(0x20), quote = _mm256_set1_epi8('"');
-  const __m256i backslash = _mm256_set1_epi8('\\'), del = _mm256_set1_epi8(0x7F);
+#define ALL(byte) _mm256_set1_epi8((char)(byte))
+#define EQUAL(bytes, byte) _mm256_cmpeq_epi8(bytes, ALL(byte))
+#define OR _mm256_or_si256
+#define AND _mm256_and_si256
+
+/// The bytes that stand `n` places before, those of the last 32 among them.
+#define BEFORE(n) _mm256_alignr_epi8(bytes, _mm256_permute2x128_si256(last, bytes, 0x21), 16 - n)
+
+/// Marks where a byte is between two, both taken as unsigned.
+AVX2 static __m256i between(__m256i bytes, uint8_t low, uint8_t high) {
+  __m256i from = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, ALL(low)), bytes);
+  return AND(from, _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, ALL(high)), bytes));
+}
+
+/// What to look up by the upper or lower half of each byte.
+AVX2 static __m256i look(__m128i table, __m256i halves) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), halves);
+}
+
+// What is wrong with a pair of bytes, as bits; a table by the first's upper half, one by its lower half and one by the
+// second's upper half each say what their part leaves possible (Keiser and Lemire, Validating UTF-8 in less than one
+// instruction per byte, 2020).
+enum {
+  TOO_SHORT = 1, TOO_LONG = 2, OVERLONG_3 = 4, TOO_LARGE = 8, SURROGATE = 16, OVERLONG_2 = 32,
+  // Of four bytes: over 10FFFF with a second byte of 80 to 8F, or overlong.
+  FOUR = 64, TWO_CONTINUATIONS = 128, CARRY = TOO_SHORT | TOO_LONG | TWO_CONTINUATIONS,
+};
+
+/// Not zero where the bytes are no UTF-8, whatever follows.
+AVX2 static __m256i errors(__m256i bytes, __m256i last) {
+  const char c = (char)CARRY, l = (char)(CARRY | TOO_LARGE | FOUR), t = (char)TWO_CONTINUATIONS;
+  const __m128i first_high = _mm_setr_epi8(
+      TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, t, t, t, t, TOO_SHORT | OVERLONG_2,
+      TOO_SHORT, TOO_SHORT | OVERLONG_3 | SURROGATE, TOO_SHORT | TOO_LARGE | FOUR);
+  const __m128i first_low = _mm_setr_epi8(
+      (char)(CARRY | OVERLONG_3 | OVERLONG_2 | FOUR), (char)(CARRY | OVERLONG_2), c, c, (char)(CARRY | TOO_LARGE), l, l, l, l, l,
+      l, l, l, (char)(CARRY | TOO_LARGE | FOUR | SURROGATE), l, l);
+  const char n = (char)(TOO_LONG | OVERLONG_2 | TWO_CONTINUATIONS);
+  const __m128i second_high = _mm_setr_epi8(
+      TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, (char)(n | OVERLONG_3 | FOUR),
+      (char)(n | OVERLONG_3 | TOO_LARGE), (char)(n | SURROGATE | TOO_LARGE), (char)(n | SURROGATE | TOO_LARGE), TOO_SHORT,
+      TOO_SHORT, TOO_SHORT, TOO_SHORT);
+  const __m256i half = ALL(0x0F);
+  __m256i first = BEFORE(1);
+  __m256i wrong = AND(AND(look(first_high, AND(_mm256_srli_epi16(first, 4), half)), look(first_low, AND(first, half))),
+                      look(second_high, AND(_mm256_srli_epi16(bytes, 4), half)));
+  // Two continuations in a row are right behind the beginning of three or four bytes, and only there.
+  __m256i third = _mm256_subs_epu8(BEFORE(2), ALL(0xE0 - 0x80)), fourth = _mm256_subs_epu8(BEFORE(3), ALL(0xF0 - 0x80));
+  return _mm256_xor_si256(AND(OR(third, fourth), ALL(0x80)), wrong);
+}
+
+/// Marks what a string cannot hold of ASCII.
+AVX2 static __m256i specials(__m256i bytes) {
+  __m256i control = OR(EQUAL(bytes, 0x7F), _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, ALL(0x1F)), bytes));
+  return OR(control, OR(EQUAL(bytes, '"'), EQUAL(bytes, '\\')));
+}
+
+/// Marks the last bytes of characters that must not reach a terminal: C1, U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to
+/// U+2069.
+AVX2 static __m256i hidden(__m256i bytes, __m256i last) {
+  __m256i first = BEFORE(1), second = BEFORE(2);
+  __m256i two = OR(AND(EQUAL(first, 0xC2), between(bytes, 0x80, 0x9F)), AND(EQUAL(first, 0xD8), EQUAL(bytes, 0x9C)));
+  __m256i general = AND(EQUAL(first, 0x80), OR(between(bytes, 0x8E, 0x8F), between(bytes, 0xA8, 0xAE)));
+  __m256i isolates = AND(EQUAL(first, 0x81), between(bytes, 0xA6, 0xA9));
+  return OR(two, AND(EQUAL(second, 0xE2), OR(general, isolates)));
+}
+
+static bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+
+/// Where the character begins that is not complete before an end.
+static size_t whole(const uint8_t *from, size_t end) {
+  size_t begin = end;
+  while (begin > 0 && end - begin < 3 && continues(from[begin - 1])) begin--;
+  if (begin == 0) return end;
+  uint8_t first = from[begin - 1];
+  size_t length = first < 0xC0 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  return end - begin + 1 < length ? begin - 1 : end;
+}
+
+AVX2 static size_t copy_text(uint8_t *to, const uint8_t *from, size_t count) {
+  __m256i last = _mm256_setzero_si256();
   size_t done = 0;
   for (; count - done >= 32; done += 32) {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)(from + done));
+    __m256i marks = specials(bytes);
+    // Where all is ASCII, and so were the last 32, nothing else can be wrong.
+    if (_mm256_movemask_epi8(OR(bytes, last))) {
+      __m256i wrong = errors(bytes, last);
+      if (!_mm256_testz_si256(wrong, wrong)) break;
+      marks = OR(marks, hidden(bytes, last));
+    }
     _mm256_storeu_si256((__m256i *)(to + done), bytes);
-    // Signed: what has the high bit set is less than a space, too.
-    __m256i low = _mm256_cmpgt_epi8(space, bytes);
-    __m256i marks = _mm256_or_si256(_mm256_cmpeq_epi8(bytes, quote), _mm256_cmpeq_epi8(bytes, backslash));
-    marks = _mm256_or_si256(_mm256_or_si256(low, marks), _mm256_cmpeq_epi8(bytes, del));
     unsigned mask = (unsigned)_mm256_movemask_epi8(marks);
-    if (mask) return done + (size_t)__builtin_ctz(mask);
+    if (mask) {
+      size_t end = done + (size_t)__builtin_ctz(mask);
+      // To the beginning of the one that is marked.
+      while (continues(from[end])) end--;
+      return end;
+    }
+    last = bytes;
   }
-  return done;
+  return whole(from, done);
 }
 
 // 24 bytes at a time, 12 in each half: spread to four of 6 bits in each 32, then to characters by adding what their range
@@ -57,8 +144,8 @@ AVX2 static size_t base64(uint8_t *to, const uint8_t *from, size_t count) {
   return done;
 }
 
-size_t cvector_copy_plain(uint8_t *to, const uint8_t *from, size_t count) {
-  return has_avx2() ? copy_plain(to, from, count) : 0;
+size_t cvector_copy_text(uint8_t *to, const uint8_t *from, size_t count) {
+  return has_avx2() ? copy_text(to, from, count) : 0;
 }
 
 size_t cvector_base64(uint8_t *to, const uint8_t *from, size_t count) {
@@ -67,7 +154,7 @@ size_t cvector_base64(uint8_t *to, const uint8_t *from, size_t count) {
 
 #else
 
-size_t cvector_copy_plain(uint8_t *to, const uint8_t *from, size_t count) {
+size_t cvector_copy_text(uint8_t *to, const uint8_t *from, size_t count) {
   (void)to, (void)from, (void)count;
   return 0;
 }

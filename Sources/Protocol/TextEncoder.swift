@@ -45,7 +45,7 @@ package enum TextEncoder {
     _ text: UnsafeRawBufferPointer, from index: inout Int, to end: Int, into output: inout Output
   ) -> Bool {
     while index < end {
-      let copied = copyPlain(text, from: index, to: end, into: output.next)
+      let copied = copyText(text, from: index, to: end, into: output.next)
       index += copied
       output.next += copied
       // Up to 8 bytes are written past what counts; the next ones go over them.
@@ -77,11 +77,11 @@ package enum TextEncoder {
 
   /// As many as the processor has an instruction for; the rest is done one by one.
   @inline(__always)
-  private static func copyPlain(
+  private static func copyText(
     _ text: UnsafeRawBufferPointer, from index: Int, to end: Int, into target: UnsafeMutablePointer<UInt8>
   ) -> Int {
     guard let start = text.baseAddress else { return 0 }
-    return cvector_copy_plain(target, start.assumingMemoryBound(to: UInt8.self) + index, end - index)
+    return cvector_copy_text(target, start.assumingMemoryBound(to: UInt8.self) + index, end - index)
   }
 
   /// Everything but printable ASCII without quote and backslash.

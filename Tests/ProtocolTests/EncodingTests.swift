@@ -58,6 +58,63 @@ struct EncodingTests {
     }
   }
 
+  /// Whatever bytes come, the fast paths say what a slow reading of each character says.
+  @Test func textIsEncodedAsCharacterByCharacter() {
+    let pieces: [[UInt8]] =
+      [
+        "a", "b ", "\"", "\\", "\n", "\u{7F}", "\u{80}", "\u{9F}", "\u{A0}", "é", "я", "\u{61B}", "\u{61C}",
+        "\u{61D}",
+      ]
+      .map { Array($0.utf8) }
+      + [
+        "\u{7FF}", "\u{800}", "\u{200D}", "\u{200E}", "\u{2010}", "\u{2027}", "\u{2028}", "\u{202E}",
+        "\u{202F}",
+      ]
+      .map { Array($0.utf8) }
+      + [
+        "€", "\u{2065}", "\u{2066}", "\u{2069}", "\u{206A}", "\u{D7FF}", "\u{E000}", "\u{FFFF}", "😀",
+        "\u{10FFFF}",
+      ]
+      .map { Array($0.utf8) }
+    let broken: [[UInt8]] = [
+      [0x80], [0xC2], [0xC0, 0x80], [0xC1, 0xBF], [0xE0, 0x9F, 0xBF], [0xE2, 0x82], [0xED, 0xA0, 0x80],
+      [0xF0, 0x8F, 0xBF, 0xBF], [0xF0, 0x9F, 0x98], [0xF4, 0x90, 0x80, 0x80], [0xF5, 0x80, 0x80, 0x80],
+      [0xFF],
+    ]
+    var random = SystemRandomNumberGenerator()
+    for round in 0..<20_000 {
+      var bytes: [UInt8] = []
+      for _ in 0..<Int.random(in: 1...60, using: &random) {
+        bytes += Bool.random() ? [0x61, 0x62, 0x63] : pieces.randomElement(using: &random) ?? []
+      }
+      if round % 3 == 0 {
+        bytes.insert(contentsOf: broken[round / 3 % broken.count], at: Int.random(in: 0...bytes.count))
+      }
+      var encoded: [UInt8] = []
+      let isValid = bytes.withUnsafeBytes { TextEncoder.append($0, to: &encoded) }
+      let text = String(validating: bytes, as: UTF8.self)
+      #expect(isValid == (text != nil), "\(bytes)")
+      if isValid, let text {
+        #expect(String(decoding: encoded, as: UTF8.self) == Self.escaped(text), "\(bytes)")
+      }
+    }
+  }
+
+  private static func escaped(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
+      switch scalar.value {
+      case 0x0A: result += "\\n"
+      case 0x22, 0x5C: result += "\\\(scalar)"
+      case 0..<0x20, 0x7F..<0xA0, 0x061C, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069:
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+
   @Test func base64GoesBothWays() {
     for count in 0..<200 {
       let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }

@@ -5,11 +5,12 @@
 // The parts of encoding that the processor can do for many bytes at a time. Each does as much as it can, which on some
 // processors is nothing, and says how much that was; the caller does the rest.
 
-/// Copies bytes up to the first that is not printable ASCII, or is a quote or a backslash.
+/// Copies whole characters of UTF-8 up to the first that is a quote, a backslash, a control or a mark that turns the
+/// direction of text around, or that is no UTF-8.
 ///
 /// - to: has room for `count` bytes; what is behind those that are counted may be written to as well.
-/// Returns how many are copied; the byte after them need not be one to stop at.
-size_t cvector_copy_plain(uint8_t *to, const uint8_t *from, size_t count);
+/// Returns how many bytes are copied; what is behind them need not be one to stop at.
+size_t cvector_copy_text(uint8_t *to, const uint8_t *from, size_t count);
 
 /// Base64 of whole groups of 3 bytes.
 ///
