@@ -97,7 +97,12 @@ extension ContainerRuntime {
       return true
     }
     if !hadCutStart { return false }
-    if error.kind == .alreadyExists || error.message.contains("file exists") { return true }
+    // The task, the directory, or runc's "container with given ID already exists".
+    if error.kind == .alreadyExists
+      || ["file exists", "already exists"].contains(where: error.message.contains)
+    {
+      return true
+    }
     return error.kind == .startFailed(stage: .create, exitCode: 128)
       && error.message.contains("no such file or directory")
   }
