@@ -93,7 +93,7 @@ extension ContainerRuntime {
   /// the new one along, which has the same name (bundle.go).
   private func isDisturbed(_ error: RuntimeError, hadCutStart: Bool) -> Bool {
     // containerd's own directory, which nobody else makes.
-    if error.message.contains("failed to start shim: mkdir "), error.message.contains("file exists") {
+    if error.message.contains("/io.containerd.runtime.v2.task/"), error.message.contains("file exists") {
       return true
     }
     if !hadCutStart { return false }

@@ -41,8 +41,10 @@ struct FailureTests {
       "container.create",
       ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["true"]])
     let start = bed.client.post("task.start", ["container": "c1"])
-    // Once it was refused.
-    while try await bed.client.call("worker.status")["rpc"]["Tasks/Create"].int ?? 0 < 2 {}
+    // Once it was refused; a reply so early is a failure.
+    while try await bed.client.call("worker.status")["rpc"]["Tasks/Create"].int ?? 0 < 2,
+      !bed.client.history().contains(where: { $0["id"].string == start })
+    {}
     try FileManager.default.removeItem(atPath: left)
     _ = try await bed.client.result(of: start)
     #expect(try await bed.client.event("process.closed", container: "c1")["exit_code"] == 0)
