@@ -52,11 +52,12 @@ package struct TestBed: Sendable {
   /// Nothing may be left: neither shims nor FIFOs nor descriptors. Then ends the worker.
   package func finish() async throws {
     let open = worker.descriptors.filter { $0.contains(worker.stateDirectory + "/bundles") }
+    client.close()
+    // Waits for what is cleared away behind the replies.
+    let status = await worker.terminate()
     let bundles =
       (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
     let shims = try await containerd.remainingShims(of: worker.namespace)
-    client.close()
-    let status = await worker.terminate()
     guard open.isEmpty, bundles.isEmpty, shims.isEmpty, status == .exited(0) else {
       throw TestFailure(
         "left behind: \(open) \(bundles) \(shims); ended with \(status)\n\(worker.log.suffix(2000))")
