@@ -114,7 +114,8 @@ struct AdoptionTests {
       let from: JSON = ["container": "c1", "from": ["stdout": JSON(got.count)]]
       try await life.client.call("stdio.attach", from.merging(attach))
     }
-    for stream in ["stdout", "stderr"] where window != nil {
+    // With credit for stdout the process ends, and stderr with it.
+    for stream in ["stderr", "stdout"] where window != nil {
       try await life.client.call(
         "stdio.credit", ["container": "c1", "stream": JSON(stream), "offset": 1_000_000_000])
     }
