@@ -60,6 +60,8 @@ package final class OutputReader: ReadinessHandler {
   /// Where everything goes without a copy, instead of to a controller.
   var pipe: PipeWatch?
   var descriptor: Descriptor?
+  /// A writing end of our own, without which the FIFO would be at its end when the first writer goes.
+  private var placeholder: Descriptor?
   private var registration: Poller.Registration?
   /// True while it is watched for its end alone.
   private var isMuted = false
@@ -79,14 +81,17 @@ package final class OutputReader: ReadinessHandler {
   /// - Parameters:
   ///   - store: the file that keeps what is read; nil for none that outlives the worker.
   ///   - backlog: the bytes that are kept while nobody reads.
+  ///   - outlastsWriters: there may be writers that go before the one that counts, until `writerIsThere`.
   ///   - onEnd: called when the stream has ended at this end, and when its controller has taken all of it or has gone.
   package init(
-    path: String, store: String?, backlog: Int, overflow: Overflow, onEnd: @escaping @Loop () -> Void
+    path: String, store: String?, backlog: Int, overflow: Overflow, outlastsWriters: Bool = false,
+    onEnd: @escaping @Loop () -> Void
   ) throws(SystemError) {
     self.backlog = backlog
     self.overflow = overflow
     self.onEnd = onEnd
     let opened = try FIFOSet.open(path, write: false)
+    if outlastsWriters { placeholder = try FIFOSet.open(path, write: true) }
     buffer = try StreamBuffer(limit: max(backlog, OutputReader.underWay), path: store)
     keptAs = store == nil ? nil : path
     try start(opened)
@@ -126,6 +131,9 @@ package final class OutputReader: ReadinessHandler {
     registration = try Poller.shared.add(opened, readable: true, writable: false, handler: self)
     descriptor = consume opened
   }
+
+  /// When it goes, the stream is at its end.
+  package func writerIsThere() { placeholder = nil }
 
   /// Bytes read from the FIFO so far.
   package var bytesRead: UInt64 { buffer.end }
@@ -268,6 +276,7 @@ package final class OutputReader: ReadinessHandler {
     if let visit { Poller.shared.cancel(visit) }
     visit = nil
     descriptor = nil
+    placeholder = nil
   }
 
   // MARK: - Reading

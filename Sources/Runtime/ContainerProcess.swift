@@ -57,7 +57,8 @@ package final class ContainerProcess {
     self.host = host
     isOwn = true
     fifosAreKnown = true
-    try openOutputs()
+    // The shim of a start that was cut short may have the same paths, and go again.
+    try openOutputs(outlastingWriters: true)
     if !fifos.stdin.isEmpty { stdin = try makeWriter(fifos.stdin) }
   }
 
@@ -99,10 +100,14 @@ package final class ContainerProcess {
   }
 
   /// Opens outputs that are not open; two readers of one FIFO would share its bytes out between them.
-  func openOutputs() throws(SystemError) {
+  func openOutputs(outlastingWriters: Bool = false) throws(SystemError) {
     do {
-      if stdout == nil, !fifos.stdout.isEmpty { stdout = try makeReader(fifos.stdout) }
-      if stderr == nil, !fifos.stderr.isEmpty { stderr = try makeReader(fifos.stderr) }
+      if stdout == nil, !fifos.stdout.isEmpty {
+        stdout = try makeReader(fifos.stdout, outlastsWriters: outlastingWriters)
+      }
+      if stderr == nil, !fifos.stderr.isEmpty {
+        stderr = try makeReader(fifos.stderr, outlastsWriters: outlastingWriters)
+      }
     } catch {
       stdout?.abandon(.lost)
       throw error
@@ -120,7 +125,9 @@ package final class ContainerProcess {
     }
   }
 
-  private func makeReader(_ path: String, resuming: Bool = false) throws(SystemError) -> OutputReader {
+  private func makeReader(
+    _ path: String, resuming: Bool = false, outlastsWriters: Bool = false
+  ) throws(SystemError) -> OutputReader {
     let onEnd: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
     let store = FIFOSet.store(of: path)
     return resuming
@@ -128,7 +135,7 @@ package final class ContainerProcess {
         resuming: path, store: store, backlog: output.backlog, overflow: output.overflow, onEnd: onEnd)
       : try OutputReader(
         path: path, store: isOwn ? store : nil, backlog: output.backlog, overflow: output.overflow,
-        onEnd: onEnd)
+        outlastsWriters: outlastsWriters, onEnd: onEnd)
   }
 
   /// Of another client's process only on demand: while it is held open here, that client's close has no effect.
@@ -176,6 +183,7 @@ package final class ContainerProcess {
   func started(pid: UInt32) {
     self.pid = pid
     tell(life.started())
+    for (_, reader) in readers { reader.writerIsThere() }
     stdin?.processStarted()
     stdin?.shimIsReady()
   }
