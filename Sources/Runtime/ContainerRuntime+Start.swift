@@ -73,6 +73,7 @@ extension ContainerRuntime {
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     var pause = Duration.milliseconds(10)
+    let end = ContinuousClock.now + ContainerRuntime.patienceWithCutCreate
     while true {
       do throws(RuntimeError) {
         let created = try await createTask(process, in: container, checkpoint)
@@ -80,14 +81,18 @@ extension ContainerRuntime {
         return created
       } catch {
         guard isDisturbed(error, hadCutStart: container.hadCutStart) else { throw error }
-        if pause > .seconds(4) { throw RuntimeError(.unavailable, error.message) }
+        if ContinuousClock.now > end { throw RuntimeError(.unavailable, error.message) }
       }
       if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
       if let found = try await get(container.id, exec: nil) { try await removeCutStart(found, of: container) }
       await Loop.sleep(pause)
-      pause *= 2
+      pause = min(pause * 2, .milliseconds(250))
     }
   }
+
+  /// The shim of containerd 2 waits 5 s for the output of a process of which the Create was cut (init.go), and only the
+  /// failure of the next one clears runc's state away.
+  private static let patienceWithCutCreate = Duration.seconds(15)
 
   /// Whether a Create failed of one that is being cleared away: that one's directory was still there, or its removal took
   /// the new one along, which has the same name (bundle.go).
