@@ -102,7 +102,7 @@ extension ContainerRuntime {
       process.expectEnds()
     }
     if process.life.phase == .closed { processClosed(process) }
-    await endOrphan(process, in: container)
+    endOrphan(process)
   }
 
   /// containerd knows nothing of it.
@@ -120,7 +120,6 @@ extension ContainerRuntime {
     Task { @Loop in
       await process.waitForClose()
       if let exit = process.life.exit { removeTask(process, of: container, exit) }
-      await endOrphan(process, in: container)
     }
   }
 
@@ -151,15 +150,11 @@ extension ContainerRuntime {
     return line.count == 2 && line[1] == "init"
   }
 
-  /// The connection that it was to end with has gone with the worker.
-  private func endOrphan(_ process: ContainerProcess, in container: Container) async {
-    let orphan = process.origin.orphan
-    if orphan == .stays { return }
+  /// The connection that it was to end with has gone with the worker; its container is the sweep's.
+  private func endOrphan(_ process: ContainerProcess) {
+    if process.origin.orphan == .stays { return }
     process.discardUnread()
-    Task { @Loop in
-      await kill(process)
-      if orphan == .goes, process.exec == nil { await remove(container.id) }
-    }
+    Task { @Loop in await kill(process) }
   }
 }
 

@@ -14,9 +14,19 @@ extension ContainerRuntime {
     }
   }
 
-  /// Deletes a container with everything.
-  package func remove(_ id: String) async {
-    await insist("delete", id) { () async throws(RuntimeError) in try await self.delete(id, force: true) }
+  /// Deletes a container with everything. Somebody else may have deleted it, and made another one of this id.
+  package func remove(_ container: Container) async {
+    await insist("delete", container.id) { () async throws(RuntimeError) in
+      guard self.containers[container.id] === container else { return }
+      try await self.delete(container.id, force: true)
+    }
+  }
+
+  /// Deletes a container of an earlier worker with everything.
+  private func removeOld(_ id: String) async {
+    await insist("delete", id) { () async throws(RuntimeError) in
+      if !self.isNew(id) { try await self.delete(id, force: true) }
+    }
   }
 
   /// Returns after the first attempt; the others are made beside.
@@ -71,7 +81,10 @@ extension ContainerRuntime {
     for container in ours { tellUntold(container, told) }
     isSwept = true
     toldSinceStart = []
-    for container in ours where !isNew(container.id) { await removeOrphan(container) }
+    // The connections that they were to end with have gone with their worker.
+    for container in ours where container.labels[ContainerRuntime.orphanLabel] != nil {
+      Task { @Loop in await removeOld(container.id) }
+    }
   }
 
   /// Its deletion has been told: only the journal still had something of it.
@@ -102,12 +115,6 @@ extension ContainerRuntime {
     if let known, !known.processes.allSatisfy(\.isDeleted) { return }
     guard known != nil || access(bundles + "/" + id, F_OK) == 0 else { return }
     forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
-  }
-
-  /// One of a `run` that ended with its worker before there was a task goes.
-  private func removeOrphan(_ container: ContainerSummary) async {
-    let isOrphan = container.labels[ContainerRuntime.orphanLabel] != nil
-    if isOrphan, containers[container.id]?.task == nil { await remove(container.id) }
   }
 }
 

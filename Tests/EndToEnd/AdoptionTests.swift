@@ -33,11 +33,11 @@ struct AdoptionTests {
     }
 
     func finish() async throws {
+      client.close()
+      #expect(await worker.terminate() == .exited(0))
       let bundles =
         (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
       #expect(bundles == [])
-      client.close()
-      #expect(await worker.terminate() == .exited(0))
     }
   }
 
@@ -248,6 +248,27 @@ struct AdoptionTests {
     _ = try await life.client.event("task.started", container: "c1")
     await life.die()
     try await life.comeAgain()
+    _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  /// Its container says so, too: not all that a worker wrote down is there for the next one.
+  @Test func whatEndsWithItsConnectionEndsAlsoWhenTheJournalIsLost() async throws {
+    var life = Life(try await TestBed.start())
+    life.client.post(
+      "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
+    _ = try await life.client.event("task.started", container: "c1")
+    await life.die()
+    for name in ["", "-wal"] {
+      try FileManager.default.removeItem(atPath: "\(life.worker.stateDirectory)/journal.db\(name)")
+    }
+    life.worker = try await WorkerProcess.start(
+      containerd: life.bed.containerd.address, socket: life.worker.socket,
+      stateDirectory: life.worker.stateDirectory, namespace: life.worker.namespace)
+    life.client = try life.worker.connect()
+    _ = try await life.client.greeting()
+    try await life.client.call("events.subscribe", ["from": "start"])
     _ = try await life.client.event("container.deleted", container: "c1")
     #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
     try await life.finish()

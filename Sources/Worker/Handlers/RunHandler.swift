@@ -57,12 +57,7 @@ extension Run: HandledCommand {
   /// The container goes, whatever happened; in a task of its own, which a cancellation does not reach.
   @Loop
   private func cleanUp(_ container: Container, _ server: Server) async {
-    let id = container.id
-    await server.cleanUp {
-      // Somebody else may have deleted it, and made another one of this id.
-      guard server.runtime.containers[id] === container else { return }
-      await server.runtime.remove(id)
-    }
+    await server.cleanUp { await server.runtime.remove(container) }
   }
 
   private static func makeID() -> String {
