@@ -1,5 +1,4 @@
 internal import CLinux
-internal import Glibc
 
 /// Where output goes. It takes what it wants when it can, by `OutputReader.bytes`.
 @Loop
@@ -45,14 +44,14 @@ package final class OutputReader: ReadinessHandler {
   }
 
   var buffer: StreamBuffer
-  private let backlog: Int
-  private let overflow: Overflow
-  private var observers: [any OutputSink] = []
+  let backlog: Int
+  let overflow: Overflow
+  var observers: [any OutputSink] = []
   var endTaken = false
-  private var discards = false
+  var discards = false
   /// Nobody had the FIFO open to write, and nothing was in it, when it was opened anew.
   private var isDeserted = false
-  private var isResumed = false
+  var isResumed = false
   /// By what name the keeper holds the FIFO, if it does.
   private let keptAs: String?
   /// What is taken is not kept.
@@ -62,16 +61,19 @@ package final class OutputReader: ReadinessHandler {
   var descriptor: Descriptor?
   /// A writing end of our own, without which the FIFO would be at its end when the first writer goes.
   private var placeholder: Descriptor?
-  private var registration: Poller.Registration?
+  var registration: Poller.Registration?
   /// True while it is watched for its end alone.
-  private var isMuted = false
-  private var pacer = ReadPacer()
+  var isMuted = false
+  var pacer = ReadPacer()
   /// Set while the stream is visited instead of watched.
-  private var visit: Poller.TimerID?
+  var visit: Poller.TimerID?
   let onEnd: @Loop () -> Void
+  // Made once: a visit of a busy stream allocates nothing.
+  lazy var onVisit: @Loop () -> Void = { [weak self] in
+    self?.visit = nil
+    self?.read()
+  }
 
-  /// So much is read at a time: all that a FIFO holds.
-  private static let piece = 65536
   /// What may wait for a controller, however small the backlog is.
   private static let underWay = 65536
 
@@ -277,115 +279,5 @@ package final class OutputReader: ReadinessHandler {
     visit = nil
     descriptor = nil
     placeholder = nil
-  }
-
-  // MARK: - Reading
-
-  package func ready(readable: Bool, writable: Bool, hangup: Bool) {
-    if !isMuted { return read() }
-    // Only a hangup comes then. With bytes before it, it would come again and again; they are for later.
-    if unread == 0 { finish(.eof) } else { unwatch() }
-  }
-
-  private var unread: Int {
-    guard let raw = descriptor?.raw else { return 0 }
-    return Int(clinux_unread_bytes(raw))
-  }
-
-  /// How much may be read before somebody has to take something.
-  private var room: Int {
-    if discards || overflow == .drop && controller == nil { return OutputReader.piece }
-    let waiting = Int(bytesRead - max(position, oldest))
-    return (controller == nil ? backlog : buffer.limit) - waiting
-  }
-
-  /// Reads once, and sees to the next time.
-  private func read() {
-    if pipe != nil { return pump() }
-    let room = min(room, OutputReader.piece)
-    if room <= 0 { return setReading(false) }
-    do throws(SystemError) {
-      let count = try readOnce(atMost: room)
-      if count == 0 { return finish(.eof) }
-      pace(count ?? 0)
-      if count != nil { more() }
-      if isResumed, count != nil { expectEnd() }
-    } catch {
-      // No memory for what is there: the process waits until there is.
-      if error.number != EFAULT { return finish(.lost) }
-      unwatch()
-      visit = Poller.shared.schedule(after: OutputReader.patience, onVisit)
-    }
-  }
-
-  private static let patience = Duration.milliseconds(500)
-
-  private func readOnce(atMost limit: Int) throws(SystemError) -> Int? {
-    try descriptor?.read(into: buffer, atMost: limit)
-  }
-
-  private func more() {
-    if discards { dropTaken() }
-    controller?.wake()
-    for observer in observers { observer.wake() }
-  }
-
-  func pace(_ count: Int) {
-    switch pacer.next(after: count, now: clinux_monotonic_ns()) {
-    case .whenReady: setReading(true)
-    case .after(let nanoseconds):
-      unwatch()
-      visit = Poller.shared.schedule(after: .nanoseconds(nanoseconds), onVisit)
-    }
-  }
-
-  // Made once: a visit of a busy stream allocates nothing.
-  private lazy var onVisit: @Loop () -> Void = { [weak self] in
-    self?.visit = nil
-    self?.read()
-  }
-
-  func resumeReading() {
-    if room > 0 { setReading(true) }
-  }
-
-  /// A stream that is not to be read stays with the poller for its end, which is told without interest, too.
-  func setReading(_ wanted: Bool) {
-    if wanted, visit != nil { return }
-    if let visit { Poller.shared.cancel(visit) }
-    visit = nil
-    guard descriptor != nil else { return unwatch() }
-    if registration == nil { watch() }
-    if let registration, isMuted == wanted {
-      isMuted = !wanted
-      Poller.shared.change(registration, readable: wanted, writable: false)
-    }
-  }
-
-  func unwatch() {
-    if let registration { Poller.shared.remove(registration) }
-    registration = nil
-    isMuted = false
-  }
-
-  private func watch() {
-    do throws(SystemError) {
-      registration = try descriptor?.watch(by: self)
-    } catch {
-      finish(.lost)
-    }
-  }
-}
-
-extension Descriptor {
-  fileprivate borrowing func read(
-    into buffer: borrowing StreamBuffer, atMost limit: Int
-  ) throws(SystemError) -> Int? {
-    try buffer.read(from: self, atMost: limit)
-  }
-
-  @Loop
-  fileprivate borrowing func watch(by reader: OutputReader) throws(SystemError) -> Poller.Registration {
-    try Poller.shared.add(self, readable: true, writable: false, handler: reader)
   }
 }

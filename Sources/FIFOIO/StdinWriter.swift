@@ -19,7 +19,7 @@ package final class StdinWriter: ReadinessHandler {
   /// Asked to close: once the pipe is empty.
   private var closesWithPipe = false
   private var toldCredit: UInt64 = 0
-  private var waiters: [Waiter] = []
+  private let waiters = Waiters()
 
   /// Bytes that wait here; more make writers wait.
   private static let limit = 1 << 20
@@ -73,10 +73,7 @@ package final class StdinWriter: ReadinessHandler {
 
   /// Waits until something is different.
   private func change() async throws(StdinMachine.Refusal) {
-    let waiter = Waiter()
-    waiters.append(waiter)
-    await waiter.wait()
-    waiters.removeAll { $0 === waiter }
+    await waiters.wait()
     if Task.isCancelled { throw .cancelled }
   }
 
@@ -191,7 +188,7 @@ package final class StdinWriter: ReadinessHandler {
       case .closeIO: closeIO()
       case .drop:
         buffer.drop(before: .max)
-        resumeWaiters()
+        waiters.resume()
       }
     }
   }
@@ -203,7 +200,7 @@ package final class StdinWriter: ReadinessHandler {
       registration = try Poller.shared.add(opened, readable: false, writable: false, handler: self)
       descriptor = consume opened
       perform(machine.opened())
-      resumeWaiters()
+      waiters.resume()
       pump()
     } catch {
       guard error.number == ENXIO else { return breakOff() }
@@ -228,7 +225,7 @@ package final class StdinWriter: ReadinessHandler {
       buffer.drop(before: buffer.position)
       let actions = machine.wrote(count)
       perform(actions)
-      if machine.pending < StdinWriter.limit { resumeWaiters() }
+      if machine.pending < StdinWriter.limit { waiters.resume() }
       tellCredit()
     }
     watch(false)
@@ -262,12 +259,6 @@ package final class StdinWriter: ReadinessHandler {
     closeDescriptor()
     if let retry { Poller.shared.cancel(retry) }
     retry = nil
-    resumeWaiters()
-  }
-
-  private func resumeWaiters() {
-    let waiters = waiters
-    self.waiters = []
-    for waiter in waiters { waiter.resume() }
+    waiters.resume()
   }
 }

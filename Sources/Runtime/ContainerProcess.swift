@@ -1,5 +1,4 @@
 package import FIFOIO
-internal import Glibc
 internal import Journal
 
 /// A process of a container: the init process of its task, or an exec. It owns the process's FIFOs, its stdio and its
@@ -11,16 +10,16 @@ package final class ContainerProcess {
   package let exec: String?
   package private(set) var pid: UInt32 = 0
   package private(set) var life = ProcessLife()
-  package private(set) var stdin: StdinWriter?
-  package private(set) var stdout: OutputReader?
-  package private(set) var stderr: OutputReader?
+  package internal(set) var stdin: StdinWriter?
+  package internal(set) var stdout: OutputReader?
+  package internal(set) var stderr: OutputReader?
   /// Where its stdio goes through.
-  package private(set) var fifos: FIFOSet
+  package internal(set) var fifos: FIFOSet
   /// True when a worker with this one's state directory made it; else it is another client's, whose stdio is left
   /// alone until it is asked for.
   let isOwn: Bool
   /// Whether `fifos` are known: events of another client's exec do not tell them.
-  private(set) var fifosAreKnown: Bool
+  var fifosAreKnown: Bool
   /// A size that was asked for before it ran.
   var pendingSize: WindowSize?
   /// A signal that ends it is ours: what it dies of is no lack of memory.
@@ -34,11 +33,11 @@ package final class ContainerProcess {
   /// The command that started it.
   package let origin: Origin
   let output: OutputOptions
-  private let host: any ProcessHost
+  let host: any ProcessHost
   private var drainTimer: Poller.TimerID?
-  private var exitWaiters: [ObjectIdentifier: Waiter] = [:]
-  private var closeWaiters: [ObjectIdentifier: Waiter] = [:]
-  private var deletionWaiters: [ObjectIdentifier: Waiter] = [:]
+  private let exitWaiters = Waiters()
+  private let closeWaiters = Waiters()
+  private let deletionWaiters = Waiters()
 
   /// How long output may still come, or wait for its reader, after the process has exited: a child that it left
   /// behind may hold its stdout for ever.
@@ -97,72 +96,6 @@ package final class ContainerProcess {
     self.host = host
     isOwn = false
     fifosAreKnown = fifos != nil
-  }
-
-  /// Opens outputs that are not open; two readers of one FIFO would share its bytes out between them.
-  func openOutputs(outlastingWriters: Bool = false) throws(SystemError) {
-    do {
-      if stdout == nil, !fifos.stdout.isEmpty {
-        stdout = try makeReader(fifos.stdout, outlastsWriters: outlastingWriters)
-      }
-      if stderr == nil, !fifos.stderr.isEmpty {
-        stderr = try makeReader(fifos.stderr, outlastsWriters: outlastingWriters)
-      }
-    } catch {
-      stdout?.abandon(.lost)
-      throw error
-    }
-  }
-
-  private func resume<Value>(_ path: String, _ open: (String) throws(SystemError) -> Value) -> Value? {
-    if path.isEmpty { return nil }
-    do throws(SystemError) {
-      return try open(path)
-    } catch {
-      // The file of one that was over and read to its end is gone.
-      if error.number != ENOENT { host.streamIsLost(self, path, error) }
-      return nil
-    }
-  }
-
-  private func makeReader(
-    _ path: String, resuming: Bool = false, outlastsWriters: Bool = false
-  ) throws(SystemError) -> OutputReader {
-    let onEnd: @Loop () -> Void = { [weak self] in self?.outputMayHaveEnded() }
-    let store = FIFOSet.store(of: path)
-    return resuming
-      ? try OutputReader(
-        resuming: path, store: store, backlog: output.backlog, overflow: output.overflow, onEnd: onEnd)
-      : try OutputReader(
-        path: path, store: isOwn ? store : nil, backlog: output.backlog, overflow: output.overflow,
-        outlastsWriters: outlastsWriters, onEnd: onEnd)
-  }
-
-  /// Of another client's process only on demand: while it is held open here, that client's close has no effect.
-  func openStdin() throws(SystemError) {
-    if stdin != nil || fifos.stdin.isEmpty { return }
-    stdin = try makeWriter(fifos.stdin)
-    guard life.phase >= .started else { return }
-    stdin?.processStarted()
-    stdin?.shimIsReady()
-  }
-
-  private func makeWriter(_ path: String, resuming: Bool = false) throws(SystemError) -> StdinWriter {
-    try StdinWriter(
-      path: path, store: isOwn ? FIFOSet.store(of: path) : nil, resuming: resuming,
-      closeIO: { [weak self] in self?.closeIO() },
-      onBreak: { [weak self] in self.map { $0.host.stdinBroke($0) } },
-      onCredit: { [weak self] offset in self.map { $0.host.stdinTakes($0, upTo: offset) } })
-  }
-
-  func learn(_ fifos: FIFOSet) {
-    if fifosAreKnown { return }
-    self.fifos = fifos
-    fifosAreKnown = true
-  }
-
-  package var readers: [(stream: Stream, reader: OutputReader)] {
-    [(.stdout, stdout), (.stderr, stderr)].compactMap { stream, reader in reader.map { (stream, $0) } }
   }
 
   /// True when containerd knows it no more.
@@ -256,7 +189,7 @@ package final class ContainerProcess {
     outputMayHaveEnded()
   }
 
-  private func outputMayHaveEnded() {
+  func outputMayHaveEnded() {
     guard life.exit != nil else { return }
     guard readers.allSatisfy({ _, reader in reader.isOver }) else { return }
     cancelDrainTimer()
@@ -277,9 +210,9 @@ package final class ContainerProcess {
   func release(_ end: OutputReader.End = .lost, keepsOutput: Bool = false) {
     if !isDeleted { letGoForGood(end) }
     if keepsOutput, hasOutput { host.save(self) } else { forget() }
-    resume(&exitWaiters)
-    resume(&closeWaiters)
-    resume(&deletionWaiters)
+    exitWaiters.resume()
+    closeWaiters.resume()
+    deletionWaiters.resume()
   }
 
   /// Once: later the names of its FIFOs may be another process's.
@@ -316,17 +249,17 @@ package final class ContainerProcess {
 
   /// Returns when the exit has been told, or the process is gone; at once when the task is cancelled.
   package func waitForExit() async {
-    await wait(\.exitWaiters) { $0.life.phase >= .exited }
+    if life.phase < .exited { await exitWaiters.wait() }
   }
 
   /// Returns when `process.closed` has been told, or the process is gone; at once when the task is cancelled.
   package func waitForClose() async {
-    await wait(\.closeWaiters) { $0.life.phase >= .closed }
+    if life.phase < .closed { await closeWaiters.wait() }
   }
 
   /// Returns when containerd knows the process no more; at once when the task is cancelled.
   func waitForDeletion() async {
-    await wait(\.deletionWaiters) { $0.isDeleted }
+    if !isDeleted { await deletionWaiters.wait() }
   }
 
   // MARK: -
@@ -343,22 +276,13 @@ package final class ContainerProcess {
           exec.map { .processStarted(container, exec: $0, pid: pid) } ?? .taskStarted(container, pid: pid))
       case .exited(let status):
         host.tell(.processExited(container, exec: exec, pid: pid, status))
-        resume(&exitWaiters)
+        exitWaiters.resume()
       case .closed(let status):
         for (_, reader) in readers { reader.finishObservers() }
         host.tell(.processClosed(container, exec: exec, pid: pid, status, streams: outputs))
-        resume(&closeWaiters)
+        closeWaiters.resume()
         host.processClosed(self)
       }
-    }
-  }
-
-  /// What became of each output.
-  package var outputs: [StreamSummary] {
-    [(Stream.stdout, stdout), (.stderr, stderr)].map { stream, reader in
-      let path = stream == .stdout ? fifos.stdout : fifos.stderr
-      let end = reader?.end?.rawValue ?? (isOwn && !path.isEmpty ? "lost" : "none")
-      return StreamSummary(stream: stream, bytes: reader?.bytesRead ?? 0, end: end)
     }
   }
 
@@ -375,27 +299,5 @@ package final class ContainerProcess {
   private func cancelDrainTimer() {
     if let drainTimer { Poller.shared.cancel(drainTimer) }
     drainTimer = nil
-  }
-
-  private func closeIO() {
-    let host = host
-    let process = self
-    Task { @Loop in await host.closeIO(of: process) }
-  }
-
-  private func wait(
-    _ waiters: ReferenceWritableKeyPath<ContainerProcess, [ObjectIdentifier: Waiter]>,
-    until done: (ContainerProcess) -> Bool
-  ) async {
-    if done(self) { return }
-    let waiter = Waiter()
-    self[keyPath: waiters][ObjectIdentifier(waiter)] = waiter
-    await waiter.wait()
-    self[keyPath: waiters][ObjectIdentifier(waiter)] = nil
-  }
-
-  private func resume(_ waiters: inout [ObjectIdentifier: Waiter]) {
-    for waiter in waiters.values { waiter.resume() }
-    waiters = [:]
   }
 }

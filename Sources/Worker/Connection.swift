@@ -10,26 +10,26 @@ internal import Runtime
 final class Connection: ReadinessHandler {
   // It lives as long as the loop.
   unowned let server: Server
-  private var input: Descriptor?
-  private var output: Descriptor?
-  private var inputRegistration: Poller.Registration?
-  private var outputRegistration: Poller.Registration?
+  var input: Descriptor?
+  var output: Descriptor?
+  var inputRegistration: Poller.Registration?
+  var outputRegistration: Poller.Registration?
   private var framer = LineFramer()
 
-  private let outbox = Outbox()
-  private var flushScheduled = false
-  private var wantsWritable = false
+  let outbox = Outbox()
+  var flushScheduled = false
+  var wantsWritable = false
 
   private var inflight: [ObjectIdentifier: Ticket] = [:]
   /// How many of them are in the queue; those out of band do not count against the limit.
   private var queued = 0
   let attachments = Attachments()
-  private var inputEnded = false
-  private var cut = false
+  var inputEnded = false
+  var cut = false
   private(set) var closed = false
   /// Which lifecycle events it gets.
   var subscription = Subscription()
-  private var replayWaiter: Waiter?
+  let untilTaken = Waiters()
   /// Nothing reaches the client any more.
   var isGone: Bool { closed || cut }
   private(set) var client: String?
@@ -37,6 +37,12 @@ final class Connection: ReadinessHandler {
 
   /// How long a client that is cut may take to read why.
   static let farewell = Duration.seconds(2)
+
+  // Made once, as it is used for every chunk of output.
+  lazy var onEndOfRound: @Loop () -> Void = { [weak self] in
+    self?.flushScheduled = false
+    self?.flush()
+  }
 
   /// - Parameter output: where lines go when that is not where they come from.
   init(server: Server, input: consuming Descriptor, output: consuming Descriptor? = nil) {
@@ -206,109 +212,6 @@ final class Connection: ReadinessHandler {
     closeWhenDone()
   }
 
-  // MARK: - Out
-
-  /// Writes a line that goes before stdio.
-  ///
-  /// - Parameters:
-  ///   - descriptors: go with its first byte.
-  ///   - position: how far the journal must be written before.
-  func send(
-    _ descriptors: [SharedDescriptor] = [], onceWritten position: UInt64 = 0, _ write: (inout [UInt8]) -> Void
-  ) {
-    if isGone { return }
-    outbox.append(descriptors, onceWritten: position > server.journal.written ? position : 0, write)
-    if outbox.waiting > Limits.outputBuffer { return cutOff() }
-    scheduleFlush()
-  }
-
-  /// Writes an event, unless this client wants no events now.
-  func send(_ event: StoredEvent, onceWritten position: UInt64) {
-    if subscription.takes(event) { send(onceWritten: position) { $0 += event.line } }
-  }
-
-  /// The journal is written so far.
-  func release(upTo position: UInt64) {
-    if outbox.release(upTo: position) { scheduleFlush() }
-  }
-
-  /// Returns when the client has little left to read.
-  func waitUntilTaken() async {
-    if isGone || outbox.waiting <= Connection.replayAhead { return }
-    let waiter = Waiter()
-    replayWaiter = waiter
-    await waiter.wait()
-  }
-
-  private func resumeReplay() {
-    replayWaiter?.resume()
-    replayWaiter = nil
-  }
-
-  /// A stream has something for this client.
-  func ready(_ sink: StreamSink) {
-    if isGone { return }
-    outbox.enqueue(sink)
-    scheduleFlush()
-  }
-
-  private func scheduleFlush() {
-    if flushScheduled || closed { return }
-    flushScheduled = true
-    Poller.shared.atEndOfRound(onEndOfRound)
-  }
-
-  // Made once, as it is used for every chunk of output.
-  private lazy var onEndOfRound: @Loop () -> Void = { [weak self] in
-    self?.flushScheduled = false
-    self?.flush()
-  }
-
-  private func flush() {
-    while !closed, let (bytes, descriptors) = outbox.next() {
-      let count: Int?
-      do {
-        count = try bytes.withUnsafeBytes { try transmit($0, with: descriptors) }
-      } catch {
-        return close()
-      }
-      guard let count else { return watchWritable(true) }
-      outbox.wrote(count)
-      if outbox.waiting <= Connection.replayAhead { resumeReplay() }
-    }
-    watchWritable(false)
-    closeWhenDone()
-  }
-
-  private func transmit(
-    _ bytes: UnsafeRawBufferPointer, with descriptors: [SharedDescriptor]
-  ) throws(SystemError) -> Int? {
-    if output != nil { return try output?.write(bytes) }
-    return try input?.send(bytes, with: descriptors.map { $0.descriptor.raw })
-  }
-
-  private func watchWritable(_ wanted: Bool) {
-    if wanted == wantsWritable { return }
-    wantsWritable = wanted
-    if let outputRegistration {
-      Poller.shared.change(outputRegistration, readable: false, writable: wanted)
-    } else if let inputRegistration {
-      Poller.shared.change(inputRegistration, readable: !inputEnded, writable: wanted)
-    }
-  }
-
-  /// Ends it, mostly as the client does not read: what it has not begun to read it will not get, but why.
-  func cutOff(_ code: ErrorCode = .slowConsumer, lastSequence: UInt64? = nil) {
-    if isGone { return }
-    cut = true
-    outbox.clear()
-    outbox.append { ServerLine.bye(code, lastSequence: lastSequence ?? server.journal.last, into: &$0) }
-    // Not in the middle of an event that is being told to all: what follows from it must come after it.
-    Poller.shared.atEndOfRound { [weak self] in self?.letGo() }
-    scheduleFlush()
-    _ = Poller.shared.schedule(after: Connection.farewell) { [weak self] in self?.close() }
-  }
-
   // MARK: - End
 
   func closeWhenDone() {
@@ -340,12 +243,12 @@ final class Connection: ReadinessHandler {
     input = nil
     output = nil
     outbox.clear()
-    resumeReplay()
+    untilTaken.resume()
     letGo()
     server.closed(self)
   }
 
-  private func letGo() {
+  func letGo() {
     for process in attachments.letGo() {
       process.discardUnread()
       server.kill(process)
