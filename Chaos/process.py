@@ -41,14 +41,14 @@ class Process:
             return
         if name in ("task.created", "process.added") and self.failed_start():
             self.told.clear()
+            self.restart_streams()
         if name in self.told:
             self.complain(name, "once", f"again with seq {event['seq']}")
         elif self.told and ORDER[name] < ORDER[self.told[-1]]:
             self.complain(name, f"before {self.told[-1]}", f"behind it with seq {event['seq']}")
         self.told.append(name)
-        if self.failed_start():
-            for stream in self.streams.values():
-                stream.restart()
+        if name == "task.deleted" and self.failed_start():
+            self.restart_streams()
         if name == "process.exited":
             self.exited = event
             self.check_end()
@@ -61,6 +61,10 @@ class Process:
     def failed_start(self):
         """A start that failed, or was stopped half-way, begins again from the beginning."""
         return self.told in (["process.added"], ["task.created", "task.deleted"])
+
+    def restart_streams(self):
+        for stream in self.streams.values():
+            stream.restart()
 
     def check_end(self):
         if self.plan and self.plan.ends == "killed" and not self.kill_asked and not self.shim_killed:

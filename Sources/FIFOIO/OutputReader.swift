@@ -7,7 +7,7 @@ package protocol OutputSink: AnyObject, Sendable {
   func wake()
   /// The controller's: these bytes, offsets from the start of the stream, will not be had any more, and it is over.
   func gave(up range: Range<UInt64>)
-  /// An observer's: it is over; what can't be taken at once is missed.
+  /// It is over; what can't be taken at once is missed.
   func finish()
 }
 
@@ -254,6 +254,12 @@ package final class OutputReader: ReadinessHandler {
     endTaken = true
     controller.gave(up: position..<bytesRead)
     position = bytesRead
+  }
+
+  /// The process was never there; nobody is waited for.
+  package func finishSinks() {
+    controller?.finish()
+    finishObservers()
   }
 
   /// The process is over; observers are not waited for.

@@ -29,6 +29,8 @@ extension ContainerRuntime {
   /// - Parameter fate: where containerd may still have something of it, to this worker or the next.
   func withdraw(_ process: ContainerProcess, in container: Container, leaving fate: Fate?) {
     let (told, record) = (process.life.phase >= .added, process.undone)
+    // Before the command's reply, which another start may follow.
+    for (_, reader) in process.readers { reader.finishSinks() }
     process.release()
     if let fate { observer?.startIsSettled(process, fate) }
     guard let exec = process.exec else {

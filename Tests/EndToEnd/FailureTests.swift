@@ -25,6 +25,9 @@ struct FailureTests {
     #expect(error["code"] == "start_failed")
     #expect(error["exit_code"].int == code)
     #expect(error["stage"] == "create")
+    // What comes of the streams comes before, and cannot be taken for the next start's.
+    let told = bed.client.history().suffix(3).map { $0.has("error") ? "error" : $0["event"].string }
+    #expect(told == ["stdio.eof", "stdio.eof", "error"])
     #expect(try await bed.client.error("process.status", ["container": "c1"])["code"] == "not_found")
     #expect(bed.containerd.shims(of: bed.worker.namespace).isEmpty)
     try await bed.client.call("container.delete", ["container": "c1"])
