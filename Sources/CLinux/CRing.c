@@ -195,10 +195,13 @@ void clinux_ring_drop(clinux_ring *ring, uint64_t offset) {
   if (offset > h->end) offset = h->end;
   if (offset <= h->start && h->start != h->end) return;
   if (offset > h->start) STORE(h->start, offset);
-  if (h->start != h->end) return;
   // Empty: it begins anew at the front, which has memory already.
-  STORE(h->base, h->end);
-  if (ring->touched <= KEPT_WHEN_EMPTY) return;
+  if (h->start == h->end) STORE(h->base, h->end);
+}
+
+void clinux_ring_trim(clinux_ring *ring) {
+  struct header *h = ring->header;
+  if (h->start != h->end || ring->touched <= KEPT_WHEN_EMPTY) return;
   madvise(ring->data + KEPT_WHEN_EMPTY, ring->size - KEPT_WHEN_EMPTY, MADV_REMOVE);
   ring->touched = KEPT_WHEN_EMPTY;
 }

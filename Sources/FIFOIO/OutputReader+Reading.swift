@@ -50,7 +50,7 @@ extension OutputReader {
   }
 
   private func more() {
-    if discards { dropTaken() }
+    if discards { forgetTaken() }
     controller?.wake()
     for observer in observers { observer.wake() }
   }

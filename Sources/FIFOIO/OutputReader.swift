@@ -204,6 +204,11 @@ package final class OutputReader: ReadinessHandler {
   /// What a controller has taken is not kept any longer for who comes again.
   package func dropTaken() {
     forgets = true
+    forgetTaken()
+    buffer.trim()
+  }
+
+  func forgetTaken() {
     if discards { position = bytesRead }
     buffer.drop(before: position)
     if end != nil, buffer.count == 0 { buffer.letGo() }

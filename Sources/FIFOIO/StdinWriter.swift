@@ -11,6 +11,8 @@ package final class StdinWriter: ReadinessHandler {
   private var registration: Poller.Registration?
   private var retry: Poller.TimerID?
   private var delay = Duration.milliseconds(1)
+  /// Set from when all is written until the memory for it is given back.
+  private var rest: Poller.TimerID?
   private let closeIO: @Loop () -> Void
   private let onBreak: @Loop () -> Void
   private let onCredit: @Loop (UInt64) -> Void
@@ -25,6 +27,8 @@ package final class StdinWriter: ReadinessHandler {
   private static let limit = 1 << 20
   /// With a last write that began when there was room, of a line's length.
   private static let capacity = 2 * limit
+  /// Memory that is used again before this is not given back: that took more time than all else of a write.
+  private static let restTime = Duration.seconds(1)
 
   /// - Parameters:
   ///   - store: the file that keeps what is accepted; nil for none that outlives the worker.
@@ -188,6 +192,7 @@ package final class StdinWriter: ReadinessHandler {
       case .closeIO: closeIO()
       case .drop:
         buffer.drop(before: .max)
+        buffer.trim()
         waiters.resume()
       }
     }
@@ -229,6 +234,14 @@ package final class StdinWriter: ReadinessHandler {
       tellCredit()
     }
     watch(false)
+    if rest == nil, machine.pending == 0 {
+      rest = Poller.shared.schedule(after: StdinWriter.restTime) { [weak self] in self?.trim() }
+    }
+  }
+
+  private func trim() {
+    rest = nil
+    buffer.trim()
   }
 
   private func tellCredit() {

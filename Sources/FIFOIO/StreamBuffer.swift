@@ -96,8 +96,13 @@ struct StreamBuffer: ~Copyable {
     if let ring { clinux_ring_skip(ring, UInt64(count)) }
   }
 
-  /// Forgets what comes before an offset; gives memory back where that is everything.
+  /// Forgets what comes before an offset.
   func drop(before offset: UInt64) {
     if let ring { clinux_ring_drop(ring, offset) }
+  }
+
+  /// Gives memory back where nothing is kept; to be called when little is going on.
+  func trim() {
+    if let ring { clinux_ring_trim(ring) }
   }
 }

@@ -98,6 +98,21 @@ struct StreamBufferTests {
     }
   }
 
+  @Test func memoryIsGivenBackOnceNothingIsKept() throws {
+    try inDirectory { path in
+      let buffer = try StreamBuffer(limit: 1 << 20, path: path)
+      append(1 << 20, to: buffer)
+      buffer.trim()
+      #expect(allocated(path) >= 1 << 20)
+      buffer.drop(before: 1 << 20)
+      buffer.trim()
+      #expect(allocated(path) <= 64 << 10)
+      append(100_000, to: buffer)
+      let right = isRight(buffer)
+      #expect(right)
+    }
+  }
+
   /// A file of which another process has taken a copy at every moment of a read: each must be one before or after it.
   @Test(arguments: [1, 15, 16, 17, 60_000]) func aReadThatWasCutShortIsSettled(size: Int) throws {
     try inDirectory { path in

@@ -37,5 +37,7 @@ void clinux_ring_append(clinux_ring *ring, const void *bytes, size_t count);
 const void *clinux_ring_bytes(const clinux_ring *ring, uint64_t offset);
 /// So many bytes have gone by elsewhere; nothing is kept.
 void clinux_ring_skip(clinux_ring *ring, uint64_t count);
-/// Forgets what comes before an offset. Where that is everything, memory above a few pages is given back.
+/// Forgets what comes before an offset.
 void clinux_ring_drop(clinux_ring *ring, uint64_t offset);
+/// Gives memory above a few pages back where nothing is kept. Not for each time: having it again costs more than its use.
+void clinux_ring_trim(clinux_ring *ring);
