@@ -67,8 +67,14 @@ package enum Base64 {
       var bytes: [UInt8] = []
       bytes.reserveCapacity(characters.count / 4 * 3)
       bytes.append(addingCapacity: 3 * whole) { span in
+        let done = span.withUnsafeMutableBufferPointer { buffer, count in
+          let done = decodeMany(
+            UnsafeBufferPointer(rebasing: characters[..<(4 * whole)]), to: buffer.baseAddress)
+          count = 3 * done
+          return done
+        }
         values.withUnsafeBufferPointer { values in
-          for group in 0..<whole {
+          for group in done..<whole {
             let (a, b) = (values[Int(characters[4 * group])], values[Int(characters[4 * group + 1])])
             let (c, d) = (values[Int(characters[4 * group + 2])], values[Int(characters[4 * group + 3])])
             // Values have 6 bits; the mark of what is none has all 8.
@@ -86,6 +92,14 @@ package enum Base64 {
       }
       return bytes
     }
+  }
+
+  /// - Returns: how many groups of 4 characters are done.
+  private static func decodeMany(
+    _ characters: UnsafeBufferPointer<UInt8>, to target: UnsafeMutablePointer<UInt8>?
+  ) -> Int {
+    guard let target, let start = characters.baseAddress else { return 0 }
+    return cvector_unbase64(target, start, characters.count) / 4
   }
 
   /// The 2 or 3 characters before padding.

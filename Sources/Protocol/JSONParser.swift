@@ -4,18 +4,19 @@ internal import CJansson
 /// byte, the depth.
 package enum JSONParser {
   /// Parses a line that must be one object.
-  package static func parseObject(_ line: UnsafeRawBufferPointer) throws(ProtocolError) -> [String: JSONValue]
-  {
+  ///
+  /// - Parameter long: from how many bytes on strings do not go through jansson, which changes nothing but the time.
+  package static func parseObject(
+    _ line: UnsafeRawBufferPointer, long: Int = LongStrings.length
+  ) throws(ProtocolError) -> [String: JSONValue] {
     if let position = UTF8Check.firstInvalid(line) {
       throw ProtocolError(.invalidUTF8, "not UTF-8", position: position)
     }
     guard line.first == UInt8(ascii: "{") else {
       throw ProtocolError(.invalidJSON, "a line is one JSON object and starts with {", position: 0)
     }
-    if let position = tooDeep(line) {
-      throw ProtocolError(.tooDeep, "nested more than \(Limits.depth) deep", position: position)
-    }
-    guard case .object(let members) = try parse(line) else {
+    let outline = try LineOutline(line, long: long)
+    guard case .object(let members) = try parse(line, taking: outline.longValues) else {
       throw ProtocolError(.invalidJSON, "not an object", position: 0)
     }
     return members
@@ -23,13 +24,35 @@ package enum JSONParser {
 
   /// Parses any JSON text, such as a spec that containerd returned.
   package static func parse(_ text: UnsafeRawBufferPointer) throws(ProtocolError) -> JSONValue {
+    try load(text, nil)
+  }
+
+  private static func parse(
+    _ line: UnsafeRawBufferPointer, taking long: [Range<Int>]
+  ) throws(ProtocolError) -> JSONValue {
+    if long.isEmpty { return try load(line, nil) }
+    let strings = LongStrings(line, long)
+    do throws(ProtocolError) {
+      return try strings.text.withUnsafeBufferPointer { text throws(ProtocolError) in
+        try load(UnsafeRawBufferPointer(text), strings)
+      }
+    } catch {
+      var error = error
+      error.position = error.position.map(strings.position)
+      throw error
+    }
+  }
+
+  private static func load(
+    _ text: UnsafeRawBufferPointer, _ strings: LongStrings?
+  ) throws(ProtocolError) -> JSONValue {
     var error = json_error_t()
     let flags = Int(JSON_REJECT_DUPLICATES) | Int(JSON_ALLOW_NUL)
     guard let start = text.baseAddress?.assumingMemoryBound(to: CChar.self),
       let root = json_loadb(start, text.count, flags, &error)
     else { throw describe(error) }
     defer { json_decref(root) }
-    return convert(root)
+    return convert(root, strings)
   }
 
   private static func describe(_ error: json_error_t) -> ProtocolError {
@@ -50,58 +73,30 @@ package enum JSONParser {
     return ProtocolError(code, text, position: max(0, Int(error.position)))
   }
 
-  private static func convert(_ value: UnsafeMutablePointer<json_t>) -> JSONValue {
+  private static func convert(_ value: UnsafeMutablePointer<json_t>, _ strings: LongStrings?) -> JSONValue {
     switch value.pointee.type {
     case JSON_OBJECT:
       var members = [String: JSONValue](minimumCapacity: json_object_size(value))
       var iterator = json_object_iter(value)
       while let current = iterator {
         if let key = json_object_iter_key(current), let member = json_object_iter_value(current) {
-          members[String(cString: key)] = convert(member)
+          members[String(cString: key)] = convert(member, strings)
         }
         iterator = json_object_iter_next(value, current)
       }
       return .object(members)
     case JSON_ARRAY:
-      return .array((0..<json_array_size(value)).compactMap { json_array_get(value, $0).map(convert) })
+      return .array(
+        (0..<json_array_size(value)).compactMap { json_array_get(value, $0).map { convert($0, strings) } })
     case JSON_STRING:
       let bytes = UnsafeRawBufferPointer(start: json_string_value(value), count: json_string_length(value))
-      return .string(String(decoding: bytes, as: UTF8.self))
+      let string = String(decoding: bytes, as: UTF8.self)
+      return .string(strings?[string] ?? string)
     case JSON_INTEGER: return .int(json_integer_value(value))
     case JSON_REAL: return .real(json_real_value(value))
     case JSON_TRUE: return .bool(true)
     case JSON_FALSE: return .bool(false)
     default: return .null
-    }
-  }
-
-  /// Where the nesting passes the limit. Only strings need care; whether brackets match is jansson's concern.
-  private static func tooDeep(_ line: UnsafeRawBufferPointer) -> Int? {
-    var depth = 0
-    var index = 0
-    while index < line.count {
-      switch line[index] {
-      case UInt8(ascii: "\""): index = endOfString(line, from: index + 1)
-      case UInt8(ascii: "{"), UInt8(ascii: "["):
-        depth += 1
-        if depth > Limits.depth { return index }
-      case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
-      default: break
-      }
-      index += 1
-    }
-    return nil
-  }
-
-  /// The index of the quote that ends a string, from a place inside it.
-  private static func endOfString(_ line: UnsafeRawBufferPointer, from start: Int) -> Int {
-    var index = start
-    while true {
-      index = ByteScan.first(line, from: index) {
-        ByteScan.equal($0, UInt8(ascii: "\"")) | ByteScan.equal($0, UInt8(ascii: "\\"))
-      }
-      if index >= line.count || line[index] == UInt8(ascii: "\"") { return index }
-      index += 2
     }
   }
 }

@@ -1,3 +1,5 @@
+internal import CVector
+
 /// UTF-8 as Unicode defines it: no surrogates, no overlong forms, nothing over U+10FFFF.
 package enum UTF8Check {
   /// One step of reading.
@@ -11,7 +13,8 @@ package enum UTF8Check {
 
   /// The index of the first byte that is not part of a valid character.
   package static func firstInvalid(_ bytes: UnsafeRawBufferPointer) -> Int? {
-    var index = 0
+    guard let start = bytes.baseAddress else { return nil }
+    var index = cvector_utf8(start.assumingMemoryBound(to: UInt8.self), bytes.count)
     while index < bytes.count {
       index = ByteScan.first(bytes, from: index) { $0 & ByteScan.high }
       if index == bytes.count { return nil }

@@ -58,6 +58,21 @@ struct EncodingTests {
     }
   }
 
+  private static let broken: [[UInt8]] = [
+    [0x80], [0xC2], [0xC0, 0x80], [0xC1, 0xBF], [0xE0, 0x9F, 0xBF], [0xE2, 0x82], [0xED, 0xA0, 0x80],
+    [0xF0, 0x8F, 0xBF, 0xBF], [0xF0, 0x9F, 0x98], [0xF4, 0x90, 0x80, 0x80], [0xF5, 0x80, 0x80, 0x80],
+    [0xFF],
+  ]
+
+  @Test func theFirstInvalidByteIsFoundAtEveryPlace() {
+    for broken in Self.broken {
+      for place in 0..<70 {
+        let bytes = [UInt8](repeating: 0x61, count: place) + broken + [UInt8](repeating: 0x62, count: 64)
+        #expect(bytes.withUnsafeBytes(UTF8Check.firstInvalid) == Self.firstInvalid(bytes), "\(bytes)")
+      }
+    }
+  }
+
   /// Whatever bytes come, the fast paths say what a slow reading of each character says.
   @Test func textIsEncodedAsCharacterByCharacter() {
     let pieces: [[UInt8]] =
@@ -76,11 +91,6 @@ struct EncodingTests {
         "\u{10FFFF}",
       ]
       .map { Array($0.utf8) }
-    let broken: [[UInt8]] = [
-      [0x80], [0xC2], [0xC0, 0x80], [0xC1, 0xBF], [0xE0, 0x9F, 0xBF], [0xE2, 0x82], [0xED, 0xA0, 0x80],
-      [0xF0, 0x8F, 0xBF, 0xBF], [0xF0, 0x9F, 0x98], [0xF4, 0x90, 0x80, 0x80], [0xF5, 0x80, 0x80, 0x80],
-      [0xFF],
-    ]
     var random = SystemRandomNumberGenerator()
     for round in 0..<20_000 {
       var bytes: [UInt8] = []
@@ -88,16 +98,28 @@ struct EncodingTests {
         bytes += Bool.random() ? [0x61, 0x62, 0x63] : pieces.randomElement(using: &random) ?? []
       }
       if round % 3 == 0 {
-        bytes.insert(contentsOf: broken[round / 3 % broken.count], at: Int.random(in: 0...bytes.count))
+        bytes.insert(
+          contentsOf: Self.broken[round / 3 % Self.broken.count], at: Int.random(in: 0...bytes.count))
       }
       var encoded: [UInt8] = []
       let isValid = bytes.withUnsafeBytes { TextEncoder.append($0, to: &encoded) }
       let text = String(validating: bytes, as: UTF8.self)
       #expect(isValid == (text != nil), "\(bytes)")
+      #expect(bytes.withUnsafeBytes(UTF8Check.firstInvalid) == Self.firstInvalid(bytes), "\(bytes)")
       if isValid, let text {
         #expect(String(decoding: encoded, as: UTF8.self) == Self.escaped(text), "\(bytes)")
       }
     }
+  }
+
+  private static func firstInvalid(_ bytes: [UInt8]) -> Int? {
+    var index = 0
+    while index < bytes.count {
+      let scalar = bytes.withUnsafeBytes { UTF8Check.scalar($0, at: index) }
+      guard case .scalar(_, let length) = scalar else { return index }
+      index += length
+    }
+    return nil
   }
 
   private static func escaped(_ text: String) -> String {
@@ -124,6 +146,24 @@ struct EncodingTests {
     }
     for bad in ["A", "AA", "AAA", "A===", "AA=A", "AB==", "AAB=", "AA A", "====", "éAA"] {
       #expect(Base64.decode(bad) == nil, "\(bad)")
+    }
+  }
+
+  /// The fast path looks at 32 characters at a time: each byte in the first, the second and the slow ones.
+  @Test func whatIsNoBase64IsFoundAtEveryPlace() {
+    let alphabet = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    for place in 0..<76 {
+      for byte in UInt8.min...UInt8.max {
+        var characters = [UInt8](repeating: 0x61, count: 76)
+        for (offset, part) in String(Unicode.Scalar(byte)).utf8.enumerated() where place + offset < 76 {
+          characters[place + offset] = part
+        }
+        let text = String(decoding: characters, as: UTF8.self)
+        let isPadding = place == 75 && byte == UInt8(ascii: "=")
+        // "aaa=" would end with bits that no byte holds.
+        #expect(
+          (Base64.decode(text) != nil) == (alphabet.contains(byte) && !isPadding), "\(byte) at \(place)")
+      }
     }
   }
 

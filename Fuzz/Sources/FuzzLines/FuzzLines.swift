@@ -52,6 +52,7 @@ private func lines(_ input: UnsafeRawBufferPointer, cut: Int) -> [Line] {
 }
 
 private func parse(_ line: UnsafeRawBufferPointer) {
+  precondition(outcome(line, long: 0) == outcome(line, long: .max), "a string's way changes what it is")
   do throws(Request.Refusal) {
     let request = try Request(line: line)
     do throws(ProtocolError) { _ = try Commands.parse(request) } catch { check(error) }
@@ -63,6 +64,19 @@ private func parse(_ line: UnsafeRawBufferPointer) {
     precondition(parsed == .object(request.arguments), "written otherwise than read")
   } catch {
     check(error.error)
+  }
+}
+
+private enum Outcome: Equatable {
+  case members([String: JSONValue])
+  case error(ErrorCode, position: Int?)
+}
+
+private func outcome(_ line: UnsafeRawBufferPointer, long: Int) -> Outcome {
+  do throws(ProtocolError) {
+    return .members(try JSONParser.parseObject(line, long: long))
+  } catch {
+    return .error(error.code, position: error.position)
   }
 }
 

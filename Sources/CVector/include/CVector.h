@@ -17,3 +17,12 @@ size_t cvector_copy_text(uint8_t *to, const uint8_t *from, size_t count);
 /// - to: has room for 4 bytes for each 3.
 /// Returns how many bytes of `from` are encoded, a multiple of 3.
 size_t cvector_base64(uint8_t *to, const uint8_t *from, size_t count);
+
+/// The bytes of base64 without padding.
+///
+/// - to: has room for 3 bytes for each 4; what is behind those that are decoded may be written to as well.
+/// Returns how many characters are decoded, a multiple of 4: at most up to the first that is none of base64.
+size_t cvector_unbase64(uint8_t *to, const uint8_t *from, size_t count);
+
+/// Returns how many bytes at the beginning are whole characters of UTF-8; what is behind them need not be wrong.
+size_t cvector_utf8(const uint8_t *from, size_t count);
