@@ -31,32 +31,41 @@ extension Bench {
     }
   }
 
+  /// In pieces that are answered while the next ones are on their way.
   func input(_ client: WorkerClient, _ peers: Peers) async throws {
-    let (chunk, count, args) = (524_288, 200, ["wc", "-c"])
-    let line = client.command(
-      "stdio.write",
-      #"{"container":"in","text":"\#(String(repeating: "0123456789abcde\\n", count: chunk / 16))"}"#)
+    let (chunk, count, ahead, args) = (65_536, 1600, 8, ["wc", "-c"])
     let goSpec = try file("input", try spec(args, client, cgroup: "bench-go"))
-    var times = Comparison()
-    for round in 0..<max(3, rounds / 10) {
-      try client.call(
-        "container.create", #"{"container":"in","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
-      try client.call("task.start", #"{"container":"in","stdin":true,"attach":{}}"#)
-      // From the first write to the end.
-      try await times.round {
-        for _ in 0..<count {
-          try client.send(line)
-          try client.reply()
+    for (name, key, piece) in [
+      ("text", "text", "0123456789abcde\\n"), ("binary", "base64", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"),
+    ] {
+      let size = name == "text" ? 16 : 24
+      let content = String(repeating: piece, count: chunk / size)
+      let (bytes, line) = (
+        chunk / size * size * count,
+        client.command("stdio.write", #"{"container":"in","\#(key)":"\#(content)"}"#)
+      )
+      var times = Comparison()
+      for round in 0..<max(3, rounds / 10) {
+        try client.call(
+          "container.create", #"{"container":"in","rootfs":"\#(rootfs)","args":\#(json(args))}"#)
+        try client.call("task.start", #"{"container":"in","stdin":true,"attach":{}}"#)
+        // From the first write to the end.
+        try await times.round {
+          for sent in 0..<count {
+            try client.send(line)
+            if sent >= ahead { try client.reply() }
+          }
+          for _ in 0..<ahead { try client.reply() }
+          try client.call("stdio.close", #"{"container":"in"}"#)
+          try client.event("process.closed")
+        } go: {
+          try peers.go?.ask("input in-\(name)\(round) \(goSpec) \(bytes)")
+        } docker: {
+          try peers.docker?.ask("input in-\(name)\(round) bench \(bytes)")
         }
-        try client.call("stdio.close", #"{"container":"in"}"#)
-        try client.event("process.closed")
-      } go: {
-        try peers.go?.ask("input in\(round) \(goSpec) \(count * chunk)")
-      } docker: {
-        try peers.docker?.ask("input in\(round) bench \(count * chunk)")
+        try client.call("container.delete", #"{"container":"in","force":true}"#)
       }
-      try client.call("container.delete", #"{"container":"in","force":true}"#)
+      say(times.rowOfRates("input, \(name)", bytes: bytes))
     }
-    say(times.rowOfRates("input, text", bytes: count * chunk))
   }
 }
