@@ -11,9 +11,10 @@ It ends with the exit code of the process. Each function shows one thing; see pr
 import argparse
 import array
 import base64
+import contextlib
 import json
 import os
-import selectors
+import select
 import signal
 import socket
 import sys
@@ -105,6 +106,38 @@ class Terminal:
         return {"columns": max(size.columns, 1), "rows": max(size.lines, 1)}
 
 
+class Input:
+    """Our stdin on its way to the process: a few writes at a time, and no more is read until they are answered."""
+
+    # Far fewer than limits.inflight, beyond which a write is lost (`busy`), and small enough to fit into the socket's
+    # buffer together: sending never waits.
+    MOST, SIZE = 8, 16384
+
+    def __init__(self, worker, target):
+        self.worker, self.target = worker, target
+        self.unanswered, self.ended = 0, False
+
+    def has_room(self):
+        return not self.ended and self.unanswered < self.MOST
+
+    def forward(self):
+        """Sends what there is; its end too, which takes effect after all bytes before it."""
+        if data := os.read(0, self.SIZE):
+            self.worker.send("stdio.write", id="write", **self.target, base64=base64.b64encode(data).decode())
+            self.unanswered += 1
+        else:
+            self.worker.send("stdio.close", **self.target)
+            self.ended = True
+
+    def answered(self, line):
+        self.unanswered -= 1
+        if line.get("error", {}).get("code") in ("io", "wrong_state", "not_found"):
+            # Nobody reads it any more, which is no failure: the exit code says what became of the process.
+            self.ended = True
+        else:
+            result_of(line)
+
+
 def execute(worker, container, args, terminal):
     """A process whose stdio is ours."""
     process = f"cw-{os.getpid()}-{time.monotonic_ns()}"
@@ -114,41 +147,29 @@ def execute(worker, container, args, terminal):
         start["size"] = Terminal.size()
         signal.signal(signal.SIGWINCH, lambda *_: worker.send("process.resize", **target, **Terminal.size()))
     worker.send("process.exec", id="exec", **start)
-    with selectors.DefaultSelector() as selector, Terminal() if terminal else selectors.DefaultSelector():
-        selector.register(worker.socket, selectors.EVENT_READ)
-        try:
-            selector.register(0, selectors.EVENT_READ)
-        except PermissionError:
-            # A regular file cannot be waited for, and need not be.
-            write_file_to(worker, target)
+    stdin = Input(worker, target)
+    with Terminal() if terminal else contextlib.nullcontext():
         while True:
-            for key, _ in selector.select():
-                if key.fd == 0:
-                    data = os.read(0, 4096)
-                    if data:
-                        worker.send("stdio.write", **target, base64=base64.b64encode(data).decode())
-                    else:
-                        selector.unregister(0)
-                        worker.send("stdio.close", **target)
-                    continue
-                if not worker.receive():
-                    raise SystemExit("the worker has closed the connection")
-                for line in worker.lines():
-                    code = handle(line, process)
-                    if code is not None:
-                        return code
+            # Unlike epoll, select takes a regular file too: it can be read at any time.
+            readable, _, _ = select.select([worker.socket, 0] if stdin.has_room() else [worker.socket], [], [])
+            if 0 in readable:
+                stdin.forward()
+            if worker.socket not in readable:
+                continue
+            if not worker.receive():
+                raise SystemExit("the worker has closed the connection")
+            for line in worker.lines():
+                code = handle(line, process, stdin)
+                if code is not None:
+                    return code
 
 
-def write_file_to(worker, target):
-    while data := os.read(0, 65536):
-        worker.send("stdio.write", **target, base64=base64.b64encode(data).decode())
-    worker.send("stdio.close", **target)
-
-
-def handle(line, process):
+def handle(line, process, stdin):
     """Shows output; the exit code once there is one."""
     if line.get("id") == "exec":
         result_of(line)
+    if line.get("id") == "write":
+        stdin.answered(line)
     if line.get("process") != process:
         return None
     if line.get("event") == "stdio.data":
