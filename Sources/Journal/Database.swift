@@ -6,8 +6,10 @@ package struct DatabaseError: Error, Sendable, CustomStringConvertible {
   package let message: String
   package var description: String { "\(message) (SQLite \(code))" }
 
-  /// The file is no database, or one that is damaged.
-  var isCorruption: Bool { [SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_FORMAT].contains(code & 0xFF) }
+  /// The file is no database, or one that is damaged; SQLITE_ERROR is a table that is missing, as our SQL has no other error.
+  var isCorruption: Bool {
+    [SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_FORMAT, SQLITE_ERROR].contains(code & 0xFF)
+  }
 }
 
 /// A database of SQLite's, used by one thread at a time. Closed when it is let go of.
@@ -22,7 +24,7 @@ final class Database {
     guard code == SQLITE_OK, let opened else {
       let message = opened.map { String(cString: sqlite3_errmsg($0)) } ?? "no memory"
       sqlite3_close_v2(opened)
-      throw DatabaseError(code: code, message: message)
+      throw DatabaseError(code: code, message: "\(path): \(message)")
     }
     handle = opened
   }

@@ -31,6 +31,8 @@ struct JournalFile: Sendable {
       return try read()
     } catch let error as DatabaseError where error.isCorruption {
       return try startAnew("\(error)")
+    } catch let error as Damage {
+      return try startAnew(error.rawValue)
     } catch is Store.Foreign {
       return try startAnew("it is not a journal of this worker's")
     }
@@ -42,8 +44,7 @@ struct JournalFile: Sendable {
   }
 
   private func read() throws -> (Store, Contents) {
-    // SQLite would take a short file for an empty database.
-    if let head = head(), head != JournalFile.magic { throw Store.Foreign() }
+    try checkFiles()
     let store = try make(after: 0)
     let contents = Contents(
       epoch: store.epoch, first: store.first, last: store.last, lastTime: store.lastTime,
@@ -59,17 +60,33 @@ struct JournalFile: Sendable {
     return (store, contents)
   }
 
-  /// How every database of SQLite's begins (sqlite.org/fileformat.html).
-  private static let magic = Array("SQLite format 3\0".utf8)
+  /// What SQLite would take for an empty database and begin anew over.
+  private enum Damage: String, Error {
+    case isEmpty = "there is nothing in it"
+    case isGone = "only its log is there"
+    case hasNoLog = "what is called its log is none"
+  }
 
-  /// Nil where there is no file, or nothing in it.
-  private func head() -> [UInt8]? {
+  private func checkFiles() throws {
+    let (file, log) = (head(path), head(path + "-wal") ?? [])
+    if file == nil, !log.isEmpty { throw Damage.isGone }
+    if file?.isEmpty == true { throw Damage.isEmpty }
+    if let file, file != JournalFile.magic { throw Store.Foreign() }
+    if !log.isEmpty, !JournalFile.logMagics.contains(Array(log.prefix(4))) { throw Damage.hasNoLog }
+  }
+
+  /// How every database of SQLite's begins, and every log (sqlite.org/fileformat.html).
+  private static let magic = Array("SQLite format 3\0".utf8)
+  private static let logMagics: [[UInt8]] = [[0x37, 0x7F, 0x06, 0x82], [0x37, 0x7F, 0x06, 0x83]]
+
+  /// Nil where there is no file.
+  private func head(_ path: String) -> [UInt8]? {
     let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     if file < 0 { return nil }
     defer { close(file) }
     var bytes = [UInt8](repeating: 0, count: JournalFile.magic.count)
     let count = Glibc.read(file, &bytes, bytes.count)
-    return count > 0 ? Array(bytes.prefix(count)) : nil
+    return Array(bytes.prefix(max(0, count)))
   }
 
   /// - Returns: what the file is called now.

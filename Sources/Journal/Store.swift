@@ -1,3 +1,5 @@
+internal import CSQLite
+
 /// Bounds of what the journal keeps of events.
 package struct JournalLimits: Sendable, Equatable {
   /// Bytes of their lines.
@@ -50,6 +52,9 @@ final class Store {
     try database.execute("PRAGMA synchronous = NORMAL")
     if tables == 0 { try Store.create(database, epoch, last) }
     try database.check()
+    if try database.number("SELECT count(*) FROM meta WHERE name IN ('epoch', 'last')") != 2 {
+      throw DatabaseError(code: SQLITE_CORRUPT, message: "it has no epoch")
+    }
     let statements = try Statements(database)
     self.epoch = try statements.readEpoch()
     self.last = UInt64(

@@ -1,6 +1,6 @@
 import FIFOIO
 import Foundation
-import Journal
+@testable import Journal
 import Logging
 import Testing
 import TestSupport
@@ -16,6 +16,8 @@ struct JournalTests {
     log.logLevel = .critical
     return try await Journal.open(in: directory, limits: JournalLimits(bytes: bytes, age: age), log: log)
   }
+
+  private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
 
   @Loop
   private func append(_ count: Int, of size: Int = 100, age: Int64 = 0, to journal: Journal) {
@@ -76,6 +78,40 @@ struct JournalTests {
     #expect(await journal.processes == [record])
     #expect(await journal.keys == [key])
     #expect(await journal.events(after: 7, limit: 2).map(\.sequence) == [8, 9])
+    await journal.close()
+  }
+
+  enum Damage: CaseIterable { case empty, emptyWithLog, onlyLog, noLog, noTable, noEpoch, directory }
+
+  /// SQLite would begin some of these anew, over what is there.
+  @Test(arguments: Damage.allCases) func whatIsDamagedIsSetAside(damage: Damage) async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let path = directory + "/journal.db"
+    let first = try await open(directory)
+    await append(3, to: first)
+    let epoch = await first.epoch
+    let log = [.emptyWithLog, .onlyLog].contains(damage) ? try contents(path + "-wal") : Data()
+    await first.close()
+    if !log.isEmpty { try log.write(to: URL(fileURLWithPath: path + "-wal")) }
+    switch damage {
+    case .empty, .emptyWithLog: truncate(path, 0)
+    case .onlyLog: unlink(path)
+    case .noLog: try Data("a letter to a friend".utf8).write(to: URL(fileURLWithPath: path + "-wal"))
+    case .noTable: try Database(path).execute("DROP TABLE meta")
+    case .noEpoch: try Database(path).execute("DELETE FROM meta")
+    case .directory:
+      unlink(path)
+      mkdir(path, 0o700)
+    }
+    let journal = try await open(directory)
+    #expect(await journal.epoch != epoch)
+    let names = try FileManager.default.contentsOfDirectory(atPath: directory)
+    let aside = names.filter { $0.contains(".broken-") }
+    #expect(aside.count { !$0.hasSuffix("-wal") } == (damage == .onlyLog ? 0 : 1))
+    if !log.isEmpty {
+      let logs = try aside.filter { $0.hasSuffix("-wal") }.map { try contents("\(directory)/\($0)") }
+      #expect(logs == [log])
+    }
     await journal.close()
   }
 
