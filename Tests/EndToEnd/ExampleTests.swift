@@ -44,6 +44,23 @@ struct ExampleTests {
     try await bed.finish()
   }
 
+  /// More than the worker takes at once, from a pipe and from a file, which cannot be waited for.
+  @Test(arguments: ["cat \"$0\" |", "<\"$0\""]) func muchInputGoesThrough(from: String) async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    let file = try Sandbox.newDirectory("input") + "/input"
+    try Data(NumberedLines.bytes(0..<3_000_000)).write(to: URL(fileURLWithPath: file))
+    let client = "python3 \(program) --socket \(bed.worker.socket) exec c1 sh -c 'sleep 0.1; cat; exit 5'"
+    let line = from.hasPrefix("<") ? "\(client) \(from)" : "\(from) \(client)"
+    let pipe = try Pipe.make()
+    let shell = try ChildProcess("/bin/sh", ["-c", line, file], output: pipe.write)
+    pipe.write.close()
+    #expect(try await pipe.read.readAll() == NumberedLines.bytes(0..<3_000_000))
+    #expect(await shell.wait() == .exited(5))
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   @Test func outputIsFollowedAndTaken() async throws {
     let bed = try await TestBed.start()
     for (id, command) in [("c1", "follow"), ("c2", "take")] {
