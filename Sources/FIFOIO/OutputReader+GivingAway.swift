@@ -43,6 +43,7 @@ extension OutputReader {
       case .moved(let count):
         buffer.skip(count)
         position = bytesRead
+        givenAway = bytesRead
         pace(count)
       case .end: finish(.eof)
       case .sourceIsEmpty: pace(0)

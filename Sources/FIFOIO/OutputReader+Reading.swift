@@ -53,6 +53,9 @@ extension OutputReader {
     if discards { forgetTaken() }
     controller?.wake()
     for observer in observers { observer.wake() }
+    if overflow == .drop, controller == nil, observers.isEmpty {
+      buffer.drop(before: bytesRead - min(bytesRead, UInt64(backlog)))
+    }
   }
 
   func pace(_ count: Int) {
@@ -73,7 +76,7 @@ extension OutputReader {
     if wanted, visit != nil { return }
     if let visit { Poller.shared.cancel(visit) }
     visit = nil
-    guard descriptor != nil else { return unwatch() }
+    guard descriptor != nil, !isHeld else { return unwatch() }
     if registration == nil { watch() }
     if let registration, isMuted == wanted {
       isMuted = !wanted

@@ -58,12 +58,16 @@ package final class OutputReader: ReadinessHandler {
   private var forgets = false
   /// Where everything goes without a copy, instead of to a controller.
   var pipe: PipeWatch?
+  /// What of it went that way lies before this.
+  package internal(set) var givenAway: UInt64 = 0
   var descriptor: Descriptor?
   /// A writing end of our own, without which the FIFO would be at its end when the first writer goes.
   private var placeholder: Descriptor?
   var registration: Poller.Registration?
   /// True while it is watched for its end alone.
   var isMuted = false
+  /// Nothing is read, and no end is seen.
+  private(set) var isHeld = false
   var pacer = ReadPacer()
   /// Set while the stream is visited instead of watched.
   var visit: Poller.TimerID?
@@ -136,6 +140,17 @@ package final class OutputReader: ReadinessHandler {
 
   /// When it goes, the stream is at its end.
   package func writerIsThere() { placeholder = nil }
+
+  /// Leaves everything in the FIFO, for who is to have it from the first byte on.
+  package func hold() {
+    isHeld = true
+    unwatch()
+  }
+
+  package func endHold() {
+    isHeld = false
+    resumeReading()
+  }
 
   /// Bytes read from the FIFO so far.
   package var bytesRead: UInt64 { buffer.end }

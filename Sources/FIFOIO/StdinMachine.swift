@@ -46,6 +46,8 @@ package struct StdinMachine: Sendable, Equatable {
 
   package enum Refusal: Error, Sendable, Equatable {
     case closed, broken, handedOver, cancelled
+    /// There is no room to keep the bytes.
+    case noSpace
     /// The offset is not where the stream is.
     case misplaced(accepted: UInt64)
   }
@@ -91,12 +93,16 @@ package struct StdinMachine: Sendable, Equatable {
     if closeAsked || closesAt != nil || phase == .closed { throw .closed }
   }
 
-  /// Gives the FIFO away: true when it is open and everything is written; to be tried again otherwise.
-  package mutating func handOver() throws(Refusal) -> Bool {
+  /// True when the FIFO is open and everything is written.
+  package func canHandOver() throws(Refusal) -> Bool {
     try checkTakes()
-    guard phase == .open, pending == 0 else { return false }
+    return phase == .open && pending == 0
+  }
+
+  /// Gives the FIFO away, where it can be.
+  package mutating func handOver() throws(Refusal) {
+    guard try canHandOver() else { throw .broken }
     phase = .handedOver
-    return true
   }
 
   /// Bytes that went by without being kept.

@@ -69,8 +69,16 @@ package final class StdinWriter: ReadinessHandler {
     }
     while machine.pending >= StdinWriter.limit, machine.phase != .broken { try await change() }
     let rest = known == 0 ? bytes : Array(bytes.dropFirst(known))
-    let actions = try machine.accept(rest.count)
-    rest.withUnsafeBytes { buffer.append($0) }
+    var next = machine
+    let actions = try next.accept(rest.count)
+    do throws(SystemError) {
+      try rest.withUnsafeBufferPointer { bytes throws(SystemError) in
+        try buffer.append(UnsafeRawBufferPointer(bytes))
+      }
+    } catch {
+      throw .noSpace
+    }
+    machine = next
     perform(actions)
     return machine.accepted
   }
@@ -94,11 +102,17 @@ package final class StdinWriter: ReadinessHandler {
 
   // MARK: - Given away
 
-  /// Gives the FIFO's own end away, once it is open and everything before is written. EOF is then whoever gets it to
-  /// close it and `close` to be called.
-  package func handOver() async throws(StdinMachine.Refusal) -> SharedDescriptor {
+  /// Returns once it is open and everything that was accepted is written.
+  package func untilWritten() async throws(StdinMachine.Refusal) {
     if pipe != nil { throw .handedOver }
-    while try !machine.handOver() { try await change() }
+    while try !machine.canHandOver() { try await change() }
+  }
+
+  /// Gives the FIFO's own end away, which is to be open and everything written. EOF is then whoever gets it to close it and
+  /// `close` to be called.
+  package func handOver() throws(StdinMachine.Refusal) -> SharedDescriptor {
+    if pipe != nil { throw .handedOver }
+    try machine.handOver()
     if let registration { Poller.shared.remove(registration) }
     registration = nil
     guard let descriptor = descriptor.take() else { throw .broken }
@@ -163,11 +177,18 @@ package final class StdinWriter: ReadinessHandler {
     perform(machine.processStarted())
   }
 
+  /// An end like that of a FIFO whose reader has gone.
+  package static func brokenEnd() throws(SystemError) -> SharedDescriptor {
+    try Descriptor.pipe(workerReads: true).other
+  }
+
   /// The process is gone or never came.
   package func end() {
+    let isLost = machine.pending > 0
     perform(machine.end())
     release()
     buffer.remove()
+    if isLost { onBreak() }
   }
 
   /// The worker ends; another one goes on.

@@ -78,9 +78,10 @@ struct StreamBuffer: ~Copyable {
     throw SystemError.last("read")
   }
 
-  /// Appends bytes, at most as many as the limit.
-  func append(_ bytes: UnsafeRawBufferPointer) {
-    if let ring { clinux_ring_append(ring, bytes.baseAddress, bytes.count) }
+  /// Appends bytes, at most as many as the limit; none where there is no room for all.
+  func append(_ bytes: UnsafeRawBufferPointer) throws(SystemError) {
+    guard let ring, !bytes.isEmpty else { return }
+    if !clinux_ring_append(ring, bytes.baseAddress, bytes.count) { throw SystemError.last("keep bytes") }
   }
 
   /// What is kept from an offset on, at most so many bytes; empty where nothing is.

@@ -20,10 +20,13 @@ extension EventName {
     case .stdioData:
       let forms = [["text": Schema.string], ["base64": Schema.base64]]
       return Schema.any(forms.map { output(Part.merged(["offset": Part.bytes], $0)) })
-    case .stdioEOF: return output(["offset": Part.bytes])
+    case .stdioEOF:
+      return output(
+        ["offset": Part.bytes], optional: ["end": Schema.choice(["timeout", "lost", "handed_over"])])
     case .stdioGap:
       return output([
-        "from": Part.bytes, "to": Part.bytes, "reason": Schema.choice(["expired", "slow", "timeout"]),
+        "from": Part.bytes, "to": Part.bytes,
+        "reason": Schema.choice(["expired", "slow", "timeout", "handed_over"]),
       ])
     case .stdinCredit: return line(Part.merged(Part.process, ["offset": Part.bytes]))
     case .stdinBroken: return line(Part.process)
@@ -34,8 +37,9 @@ extension EventName {
     line(Part.merged(["seq": Part.sequence, "time": Part.time], members), optional: optional)
   }
 
-  private func output(_ members: [String: JSONValue]) -> JSONValue {
-    line(Part.merged(Part.process, ["stream": Schema.choice(["stdout", "stderr"])], members))
+  private func output(_ members: [String: JSONValue], optional: [String: JSONValue] = [:]) -> JSONValue {
+    line(
+      Part.merged(Part.process, ["stream": Schema.choice(["stdout", "stderr"])], members), optional: optional)
   }
 
   private func line(_ members: [String: JSONValue], optional: [String: JSONValue] = [:]) -> JSONValue {

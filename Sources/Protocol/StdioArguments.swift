@@ -46,7 +46,7 @@ package struct Attachment: Sendable, Equatable {
     encoding = try arguments.choice("encoding", Encoding.self) ?? .auto
     role = try arguments.choice("role", StreamRole.self)
     mode = try arguments.choice("mode", AttachMode.self, among: modes) ?? .json
-    window = try arguments.integer("window", in: 1...Limits.offset).map { UInt64($0) }
+    window = try arguments.integer("window", in: 0...Limits.offset).map { UInt64($0) }
     from = try Attachment.readFrom(&arguments, bytes)
   }
 

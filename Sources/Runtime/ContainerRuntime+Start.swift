@@ -32,7 +32,7 @@ extension ContainerRuntime {
     let container = try await load(id)
     if let last = container.task, !last.isRunning { await removeIfGone(last) }
     if container.task != nil { throw RuntimeError(.alreadyExists, "container \(id) has a task") }
-    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
+    if Task.isCancelled { throw RuntimeError(.withdrawn, "cancelled before anything was done") }
     try checkCheckpoint(options.checkpoint, for: container)
     let process = try makeProcess(
       container, exec: nil, options, terminal: container.metadata?.facts.terminal ?? false)

@@ -19,7 +19,9 @@ extension ContainerRuntime {
     let wasAdded = process.life.phase >= .added
     let isOpen = leftover != nil || [.unavailable, .deadlineExceeded].contains(error.kind)
     withdraw(process, in: container, leaving: isOpen ? wasAdded ? .unknown : .withdrawn : nil)
-    guard let leftover else { return error }
+    guard let leftover else {
+      return error.kind == .cancelled ? RuntimeError(.withdrawn, error.message) : error
+    }
     let kind = error.kind == .unreachable && wasAdded ? RuntimeError.Kind.unavailable : error.kind
     return RuntimeError(kind, "\(error.message); cleaning up failed: \(leftover.message)")
   }

@@ -13,6 +13,8 @@ package struct RuntimeError: Error, Sendable, Equatable {
     case unreachable
     case deadlineExceeded
     case cancelled
+    /// Cancelled before anything was done, or with everything undone.
+    case withdrawn
     case io
     case internalError
   }

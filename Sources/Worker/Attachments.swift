@@ -7,15 +7,16 @@ internal import Runtime
 final class Attachments {
   /// By process, as there may be thousands.
   private var sinks: [ObjectIdentifier: [StreamSink]] = [:]
-  /// Processes whose stdin this client wants to know about.
-  private var stdins: [ObjectIdentifier: WeakProcess] = [:]
+  /// Processes of which it has, or has had to their ends, any stream.
+  private var processes: [ObjectIdentifier: Known] = [:]
   /// Processes that end with this connection.
   private var dependents: [ObjectIdentifier: ContainerProcess] = [:]
   /// So many of either are looked through for those that are of no use any more.
-  private var (manyStdins, manyDependents) = (64, 64)
+  private var (manyProcesses, manyDependents) = (64, 64)
 
   func add(_ sink: StreamSink) {
     sinks[ObjectIdentifier(sink.process), default: []].append(sink)
+    know(sink.process)
   }
 
   func remove(_ sink: StreamSink) {
@@ -28,20 +29,39 @@ final class Attachments {
     sinks[ObjectIdentifier(process)]?.first { $0.stream == stream }
   }
 
+  /// The client wants no more of it.
+  func leave(_ sink: StreamSink) {
+    remove(sink)
+    forgetIfUnused(sink.process)
+  }
+
   func isAttached(to process: ContainerProcess) -> Bool {
-    followsStdin(of: process) || sinks[ObjectIdentifier(process)] != nil
+    processes[ObjectIdentifier(process)]?.process === process
   }
 
   func followsStdin(of process: ContainerProcess) -> Bool {
-    stdins[ObjectIdentifier(process)]?.process === process
+    isAttached(to: process) && processes[ObjectIdentifier(process)]?.followsStdin == true
   }
 
   func followStdin(of process: ContainerProcess, _ follow: Bool) {
-    stdins[ObjectIdentifier(process)] = follow ? WeakProcess(process: process) : nil
-    if stdins.count < manyStdins { return }
-    // Those of processes that are gone.
-    stdins = stdins.filter { $0.value.process != nil }
-    manyStdins = 2 * stdins.count + 64
+    if follow { know(process) }
+    if !isAttached(to: process) { return }
+    processes[ObjectIdentifier(process)]?.followsStdin = follow
+    forgetIfUnused(process)
+  }
+
+  private func know(_ process: ContainerProcess) {
+    if isAttached(to: process) { return }
+    processes[ObjectIdentifier(process)] = Known(process: process)
+    if processes.count < manyProcesses { return }
+    // Those that are gone.
+    processes = processes.filter { $0.value.process != nil }
+    manyProcesses = 2 * processes.count + 64
+  }
+
+  private func forgetIfUnused(_ process: ContainerProcess) {
+    let id = ObjectIdentifier(process)
+    if sinks[id] == nil, processes[id]?.followsStdin == false { processes[id] = nil }
   }
 
   /// Kills the process when this connection goes.
@@ -69,6 +89,7 @@ final class Attachments {
   }
 }
 
-private struct WeakProcess {
+private struct Known {
   weak var process: ContainerProcess?
+  var followsStdin = false
 }

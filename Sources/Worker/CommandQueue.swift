@@ -9,11 +9,13 @@ enum Route: Hashable {
   case free
   /// After the commands for the same container that came before.
   case container(String)
-  /// After the stdio commands for the same process that came before, and after its start.
-  case stdio(String, ProcessName)
+  /// After the commands for the stdin of the same process that came before, and after its start.
+  case stdin(String, ProcessName)
+  /// The same of its outputs. Whoever waits for room in stdin may wait for somebody to read these.
+  case output(String, ProcessName)
 }
 
-/// The commands of all connections: one lane per container, one per process for stdio, and what runs beside.
+/// The commands of all connections: one lane per container, two per process for stdio, and what runs beside.
 @Loop
 final class CommandQueue {
   private struct Key: Hashable {
@@ -22,7 +24,7 @@ final class CommandQueue {
   }
 
   private var lanes: [Route: Lane] = [:]
-  private var starting: [Key: [Gate]] = [:]
+  private var gates: [Key: [Gate]] = [:]
 
   /// Commands queued or running in lanes.
   var length: Int { lanes.values.reduce(0) { $0 + $1.length } }
@@ -46,15 +48,19 @@ final class CommandQueue {
           if let gate { self.close(gate.key, gate.gate) }
         }
       }
-    case .stdio(let container, let process):
+    case .stdin(let container, let process), .output(let container, let process):
       let lane = lane(route)
-      let gate = starting[Key(container: container, process: process)]?.last
+      let before = gates[Key(container: container, process: process)]?.last
+      let gate = openGate(for: ticket)
       lane.enter {
         let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
         ticket.run({ () async throws(ProtocolError) in
-          await gate?.pass()
+          await before?.pass()
           return try await body(context)
-        }) { lane.leave() }
+        }) {
+          lane.leave()
+          if let gate { self.close(gate.key, gate.gate) }
+        }
       }
     }
   }
@@ -66,19 +72,19 @@ final class CommandQueue {
     return lane
   }
 
-  /// A start lets the stdio commands that come after it pass when it is over.
+  /// Lets the stdio commands that come after a command pass when that is over.
   private func openGate(for ticket: Ticket) -> (key: Key, gate: Gate)? {
-    guard let started = ticket.command.starts else { return nil }
-    let key = Key(container: started.container, process: started.process)
+    guard let held = ticket.command.holdsStdio else { return nil }
+    let key = Key(container: held.container, process: held.process)
     let gate = Gate()
-    starting[key, default: []].append(gate)
+    gates[key, default: []].append(gate)
     return (key, gate)
   }
 
   private func close(_ key: Key, _ gate: Gate) {
     gate.open()
-    starting[key]?.removeAll { $0 === gate }
-    if starting[key]?.isEmpty == true { starting[key] = nil }
+    gates[key]?.removeAll { $0 === gate }
+    if gates[key]?.isEmpty == true { gates[key] = nil }
   }
 }
 

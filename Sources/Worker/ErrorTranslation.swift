@@ -14,12 +14,12 @@ extension ProtocolError {
       case .startFailed: .startFailed
       case .unavailable, .unreachable: .unavailable
       case .deadlineExceeded: .deadlineExceeded
-      case .cancelled: .cancelled
+      case .cancelled, .withdrawn: .cancelled
       case .io: .io
       case .internalError: .internalError
       }
     self.init(code, error.message, container: container, process: process?.description)
-    if error.kind == .unreachable { effect = Effect.none }
+    if [.unreachable, .withdrawn].contains(error.kind) { effect = Effect.none }
     if case .startFailed(let stage, let exitCode) = error.kind {
       self.stage = stage.rawValue
       self.exitCode = exitCode
@@ -31,12 +31,15 @@ extension ProtocolError {
       switch refusal {
       case .closed: (.wrongState, "stdin is closed", nil)
       case .cancelled: (.cancelled, "cancelled", nil)
+      case .noSpace: (.io, "there is no space left in the state directory", nil)
       case .handedOver: (.wrongState, "stdin is handed over", nil)
       case .broken: (.io, "the process does not read its stdin any more", nil)
       case .misplaced(let accepted):
         (.invalidArgument, "stdin is accepted up to offset \(accepted)", "offset")
       }
     self.init(code, message, argument: argument, container: container, process: process.description)
+    // It was still waiting.
+    if [.cancelled, .noSpace].contains(refusal) { effect = Effect.none }
   }
 }
 

@@ -7,8 +7,8 @@ protocol HandledCommand: Command {
   var route: Route { get }
   /// False for commands that only look.
   var changes: Bool { get }
-  /// The process that it starts, if any.
-  var starts: (container: String, process: ProcessName)? { get }
+  /// The process, if any, whose stdio commands wait for it where they come later.
+  var holdsStdio: (container: String, process: ProcessName)? { get }
   /// False where a key means nothing: what only looks, and what is a matter of its connection.
   var takesKey: Bool { get }
   /// Done twice it does no more than once.
@@ -31,5 +31,5 @@ extension HandledCommand {
   func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
     isRepeatable ? .notDone : .unknown
   }
-  var starts: (container: String, process: ProcessName)? { nil }
+  var holdsStdio: (container: String, process: ProcessName)? { nil }
 }

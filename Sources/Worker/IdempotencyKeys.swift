@@ -61,6 +61,7 @@ final class IdempotencyKeys {
     switch entry.state {
     case .running(let joined):
       entries[key]?.state = .running(joined + [ticket])
+      ticket.hasJoined = true
       return .answered
     case .done(let reply):
       ticket.answer(reply)
@@ -128,6 +129,9 @@ final class IdempotencyKeys {
     guard let entry = entries[key] else { return }
     // What its deadline was answered for may have been found out since.
     if case .done = entry.state { return }
+    var error = error
+    // Not to be sent again, and the worker that stopped is another one by then.
+    if error.code == .shuttingDown, error.effect == .done { error.code = .cancelled }
     let reply = StoredKey.Reply.error(error.encoded)
     if error.isWithoutEffect {
       // Whoever sends it again means it.
@@ -161,12 +165,13 @@ final class IdempotencyKeys {
 extension ProtocolError {
   /// It was refused or stopped before anything was done.
   fileprivate var isWithoutEffect: Bool {
-    effect == Effect.none || [.busy, .shuttingDown, .limitReached].contains(code)
+    effect == Effect.none || effect == nil && [.busy, .shuttingDown, .limitReached].contains(code)
   }
 
   /// It may have been done.
   fileprivate var isOpen: Bool {
-    effect == .unknown || [.unavailable, .internalError, .cancelled, .deadlineExceeded].contains(code)
+    effect == .unknown
+      || effect == nil && [.unavailable, .internalError, .cancelled, .deadlineExceeded].contains(code)
   }
 }
 

@@ -14,6 +14,8 @@ final class StreamSink: OutputSink {
   private(set) var credit: UInt64?
   /// True while it has a place in the connection's outbox.
   var isQueued = false
+  /// True once the client has been sent something, if only that something is gone.
+  private var hasBegun = false
   private let reader: OutputReader
   private let line: StdioLine
   // It may go while a stream still knows of this sink.
@@ -57,7 +59,7 @@ final class StreamSink: OutputSink {
   func pull(into bytes: inout [UInt8]) -> Bool {
     if over { return false }
     if position < reader.oldest {
-      gap(to: reader.oldest, reason: role == .controller ? "expired" : "slow", into: &bytes)
+      gap(to: reader.oldest, reason: missed, into: &bytes)
       return true
     }
     let chunk = reader.bytes(from: position, atMost: Int(min(waiting, UInt64(Limits.chunk))))
@@ -73,8 +75,18 @@ final class StreamSink: OutputSink {
     return taken > 0
   }
 
+  /// What comes next went through another client's pipe.
+  private var isGivenAway: Bool { position < reader.givenAway }
+
+  /// Why what comes next is not there.
+  private var missed: String {
+    if isGivenAway { return "handed_over" }
+    return role == .controller || !hasBegun ? "expired" : "slow"
+  }
+
   private func move(to offset: UInt64) {
     position = offset
+    hasBegun = true
     if role == .controller { reader.took(upTo: offset, by: self) }
   }
 
@@ -129,7 +141,9 @@ final class StreamSink: OutputSink {
     connection?.send { bytes in
       // What a client that reads can have at once it gets.
       if connection?.isCongested == false { while pull(into: &bytes) {} }
-      if position < reader.bytesRead { gap(to: reader.bytesRead, reason: "slow", into: &bytes) }
+      if position < reader.bytesRead {
+        gap(to: reader.bytesRead, reason: isGivenAway ? missed : "slow", into: &bytes)
+      }
       if !over { end(into: &bytes) }
     }
   }
@@ -145,6 +159,7 @@ final class StreamSink: OutputSink {
     ServerLine.write(into: &bytes) { writer in
       head(.stdioEOF, &writer)
       writer.field("offset", position)
+      if let end = reader.end, end != .eof { writer.field("end", end.rawValue) }
     }
   }
 
@@ -167,7 +182,7 @@ final class StreamSink: OutputSink {
 
   /// The client wants no more of it.
   func leave() {
-    connection?.attachments.remove(self)
+    connection?.attachments.leave(self)
     detach()
   }
 

@@ -26,8 +26,8 @@ final class Ticket {
   var descriptors: [SharedDescriptor] = []
   /// Where its outcome is remembered, if it has a key.
   var keys: IdempotencyKeys?
-  /// The start that this command waits for.
-  var gate: Gate?
+  /// It waits for the reply of another one of its key.
+  var hasJoined = false
 
   /// How long a stopped command may take to say what became of it.
   static let grace = Duration.seconds(2)
@@ -68,7 +68,7 @@ final class Ticket {
     switch state {
     case .replied: return false
     case .queued:
-      finish(ProtocolError(reason, Ticket.message(reason), effect: Effect.none))
+      finish(ProtocolError(reason, Ticket.message(reason), effect: hasJoined ? .unknown : Effect.none))
     case .running:
       if stopReason != nil { return true }
       stopReason = reason
@@ -119,7 +119,10 @@ final class Ticket {
   private func fail(_ error: ProtocolError) {
     var error = error
     if error.code == .cancelled || error.code == .deadlineExceeded {
-      error.code = stopReason ?? error.code
+      if let stopReason {
+        error.code = stopReason
+        error.message = Ticket.message(stopReason)
+      }
       error.effect = error.effect ?? (command.changes ? .unknown : Effect.none)
     }
     if error.code == .unavailable, command.changes { error.effect = error.effect ?? .unknown }

@@ -103,6 +103,64 @@ struct HandoverTests {
     try await bed.finish()
   }
 
+  /// However soon a process ends, whoever started it has its streams, from the first byte on.
+  @Test(arguments: ["fd", "pipe"]) func aShortLifeIsHandedOverWhole(mode: String) async throws {
+    let bed = try await TestBed.start()
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    for round in 0..<10 {
+      let id = JSON("c\(round)")
+      _ = try await client.call(
+        "container.create", ["container": id, "rootfs": JSON(bed.rootfs), "args": ["echo", "hello"]])
+      let (reply, descriptors) = try await client.call(
+        "task.start",
+        [
+          "container": id, "stdin": true,
+          "attach": ["mode": JSON(mode), "streams": ["stdin", "stdout", "stderr"]],
+        ])
+      #expect(reply["result"]["fds"] == ["stdin", "stdout", "stderr"], "\(reply)")
+      #expect(reply["result"]["stdout"]["offset"] == 0)
+      guard descriptors.count == 3 else { continue }
+      #expect(try await descriptors[1].readAll() == Array("hello\n".utf8))
+      #expect(try await descriptors[2].readAll() == [])
+      descriptors[0].close()
+      let closed = try await client.event("process.closed")
+      #expect(closed["exit_code"] == 0)
+      #expect(closed["stdout"]["end"].string == (mode == "fd" ? "handed_over" : "eof"))
+      _ = try await client.call("container.delete", ["container": id, "force": true])
+    }
+    try await bed.finish()
+  }
+
+  @Test func observersAreToldWhereTheStreamWent() async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create",
+      ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo one; read x; echo two"]])
+    try await bed.client.call("task.start", ["container": "c1", "stdin": true])
+    let observe: JSON = ["container": "c1", "streams": ["stdout"], "role": "observer", "from": 0]
+    try await bed.client.call("stdio.attach", observe)
+    try await bed.client.text("one\n", of: "c1")
+    let client = try DescriptorClient(bed.worker.socket)
+    _ = try await client.call("hello", Self.accept)
+    let take: JSON = ["container": "c1", "streams": ["stdout"], "mode": "pipe"]
+    let (_, pipe) = try await client.call("stdio.attach", take)
+    try await bed.client.call("stdio.write", ["container": "c1", "text": "\n"])
+    let rest = try await pipe[0].readAll()
+    #expect(rest == Array("one\ntwo\n".utf8))
+    let gap = try await bed.client.event("stdio.gap", container: "c1")
+    #expect(gap["reason"] == "handed_over" && gap["from"] == 4 && gap["to"] == 8)
+    _ = try await client.event("process.closed")
+    try await bed.client.call("task.delete", ["container": "c1"])
+
+    try await bed.client.call("task.start", ["container": "c1", "stdin": true])
+    try await bed.client.call("stdio.attach", observe)
+    _ = try await client.call("stdio.attach", ["container": "c1", "streams": ["stdout"], "mode": "fd"])
+    while try await bed.client.event("stdio.eof", container: "c1")["end"] != "handed_over" {}
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   @Test func aStartThatAsksForTooMuchDoesNotRun() async throws {
     let bed = try await TestBed.start()
     try await bed.client.call(

@@ -49,6 +49,24 @@ struct KeyTests {
     try await bed.finish()
   }
 
+  @Test func aRunThatWasStoppedIsNotRepeated() async throws {
+    let bed = try await TestBed.start()
+    let run = creation(bed, "c1", ["sleep", "1000"])
+    let first = bed.client.post("run", run, extra: ["key": "k"])
+    _ = try await bed.client.event("task.started", container: "c1")
+    // Who joins and goes again cannot know what becomes of it.
+    let other = try bed.worker.connect()
+    let joined = try await other.error("run", run, extra: ["key": "k", "deadline_ms": 10])
+    #expect(joined["code"] == "deadline_exceeded" && joined["effect"] == "unknown")
+    try await bed.client.call("cancel", ["target": JSON(first)])
+    let stopped = try await bed.client.reply(to: first)["error"]
+    #expect(stopped["code"] == "cancelled" && stopped["effect"] == "done")
+    #expect(try await other.error("run", run, extra: ["key": "k"]) == stopped)
+    #expect(bed.client.history().count { $0["event"].string == "container.created" } == 1)
+    other.close()
+    try await bed.finish()
+  }
+
   /// What was stopped before it did anything is not remembered.
   @Test func whatHadNoEffectRunsWhenItComesAgain() async throws {
     let bed = try await TestBed.start()

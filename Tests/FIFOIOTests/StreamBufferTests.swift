@@ -7,10 +7,10 @@ import Testing
 struct StreamBufferTests {
   private func byte(_ offset: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8) }
 
-  private func append(_ count: Int, to buffer: borrowing StreamBuffer) {
+  private func append(_ count: Int, to buffer: borrowing StreamBuffer) throws {
     let start = buffer.end
     let bytes = (0..<count).map { byte(start + UInt64($0)) }
-    bytes.withUnsafeBytes { buffer.append($0) }
+    try bytes.withUnsafeBytes { try buffer.append($0) }
   }
 
   private func isRight(_ buffer: borrowing StreamBuffer) -> Bool {
@@ -22,7 +22,7 @@ struct StreamBufferTests {
   @Test(arguments: [1, 7, 100, 999, 1000]) func theNewestBytesStay(piece: Int) throws {
     let buffer = try StreamBuffer(limit: 1000)
     for round in 1...200 {
-      append(piece, to: buffer)
+      try append(piece, to: buffer)
       #expect(buffer.end == UInt64(round * piece))
       #expect(buffer.count >= min(1000, round * piece))
       #expect(buffer.count <= 1000 + 200 << 10)
@@ -36,7 +36,7 @@ struct StreamBufferTests {
     var size = 1
     for _ in 0..<500 {
       size = size * 7919 % 4999 + 1
-      append(size, to: buffer)
+      try append(size, to: buffer)
       let right = isRight(buffer)
       #expect(right)
       #expect(buffer.count >= min(5000, Int(buffer.end)))
@@ -45,7 +45,7 @@ struct StreamBufferTests {
 
   @Test func aPartByItsOffset() throws {
     let buffer = try StreamBuffer(limit: 100)
-    append(50, to: buffer)
+    try append(50, to: buffer)
     let part = buffer.bytes(from: 10, atMost: 5)
     #expect(Array(part) == (10..<15).map { byte($0) })
     let (last, none) = (buffer.bytes(from: 48, atMost: 100).count, buffer.bytes(from: 50, atMost: 100).count)
@@ -57,7 +57,7 @@ struct StreamBufferTests {
     #expect(right)
     buffer.drop(before: 1000)
     #expect(buffer.count == 0 && buffer.start == 50 && buffer.end == 50)
-    append(10, to: buffer)
+    try append(10, to: buffer)
     #expect(buffer.start == 50 && buffer.end == 60)
   }
 
@@ -74,7 +74,7 @@ struct StreamBufferTests {
     try inDirectory { path in
       do {
         let buffer = try StreamBuffer(limit: 5000, path: path)
-        append(4000, to: buffer)
+        try append(4000, to: buffer)
         buffer.position = 1234
         buffer.drop(before: 1000)
       }
@@ -101,13 +101,13 @@ struct StreamBufferTests {
   @Test func memoryIsGivenBackOnceNothingIsKept() throws {
     try inDirectory { path in
       let buffer = try StreamBuffer(limit: 1 << 20, path: path)
-      append(1 << 20, to: buffer)
+      try append(1 << 20, to: buffer)
       buffer.trim()
       #expect(allocated(path) >= 1 << 20)
       buffer.drop(before: 1 << 20)
       buffer.trim()
       #expect(allocated(path) <= 64 << 10)
-      append(100_000, to: buffer)
+      try append(100_000, to: buffer)
       let right = isRight(buffer)
       #expect(right)
     }
@@ -117,7 +117,7 @@ struct StreamBufferTests {
   @Test(arguments: [1, 15, 16, 17, 60_000]) func aReadThatWasCutShortIsSettled(size: Int) throws {
     try inDirectory { path in
       let buffer = try StreamBuffer(limit: 5000, path: path)
-      append(100, to: buffer)
+      try append(100, to: buffer)
       // As the header is just before the bytes come, and just after.
       let data = (0..<size).map { byte(100 + UInt64($0)) }
       for arrived in [false, true] {

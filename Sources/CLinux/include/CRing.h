@@ -31,8 +31,8 @@ void clinux_ring_set_ended(clinux_ring *ring, uint32_t how);
 /// Returns the bytes read; 0 where nobody writes any more and nothing is left; -1 with errno: EAGAIN where there is nothing
 /// yet, EFAULT where the file system is full.
 ssize_t clinux_ring_read(clinux_ring *ring, int fifo, size_t limit);
-/// Appends bytes, which may not be more than the ring holds.
-void clinux_ring_append(clinux_ring *ring, const void *bytes, size_t count);
+/// Appends bytes, which may not be more than the ring holds. False with errno ENOSPC where the file system is full.
+bool clinux_ring_append(clinux_ring *ring, const void *bytes, size_t count);
 /// What is kept from an offset on, in one piece: the ring is mapped twice in a row.
 const void *clinux_ring_bytes(const clinux_ring *ring, uint64_t offset);
 /// So many bytes have gone by elsewhere; nothing is kept.

@@ -28,7 +28,8 @@ extension ContainerProcess {
   {
     try context.connection.checkTakes(attachment)
     let streams = StreamName.allCases.filter { attachment.streams.contains($0) }
-    // All of them or none: nothing is given away before everything is looked at.
+    if streams.contains(.stdin), attachment.mode == .fd { try await untilStdinIsWritten() }
+    // All of them or none: nothing is given away before everything is looked at, and nobody comes in between.
     for stream in streams where stream != .stdin {
       guard let reader = reader(stream) else { continue }
       try checkIsFree(stream, reader, context.connection)
@@ -43,13 +44,22 @@ extension ContainerProcess {
         told.merge(try attach(rest, to: context.connection).object ?? [:]) { _, new in new }
         continue
       }
-      guard let given = try await giveAway(stream, attachment, context.connection) else { continue }
+      guard let given = try giveAway(stream, attachment, context.connection) else { continue }
       told[stream.rawValue] = ["offset": .int(Int64(given.offset)), "fd": .int(names.count)]
       names.append(.string(stream.rawValue))
       context.ticket.descriptors.append(given.descriptor)
     }
     told["fds"] = .array(names)
     return .object(told)
+  }
+
+  private func untilStdinIsWritten() async throws(ProtocolError) {
+    do throws(StdinMachine.Refusal) {
+      try await stdin?.untilWritten()
+    } catch {
+      // Nor will it be.
+      if error != .broken { throw ProtocolError(error, container: container, process: name) }
+    }
   }
 
   private func checkIsFree(
@@ -67,11 +77,16 @@ extension ContainerProcess {
   /// Nil for a stream that the process does not have.
   private func giveAway(
     _ stream: StreamName, _ attachment: Attachment, _ connection: Connection
-  ) async throws(ProtocolError) -> (descriptor: SharedDescriptor, offset: UInt64)? {
+  ) throws(ProtocolError) -> (descriptor: SharedDescriptor, offset: UInt64)? {
     do {
       guard stream != .stdin else {
         guard let stdin else { return nil }
-        return try await (attachment.mode == .fd ? stdin.handOver() : stdin.openPipe(), stdin.offset)
+        do {
+          return (try attachment.mode == .fd ? stdin.handOver() : stdin.openPipe(), stdin.offset)
+        } catch StdinMachine.Refusal.broken {
+          // The process may have ended just now, or a little later: that is the same to its client.
+          return (try StdinWriter.brokenEnd(), stdin.offset)
+        }
       }
       guard let reader = reader(stream) else { return nil }
       let last = connection.attachments.sink(of: self, stream)

@@ -21,9 +21,16 @@ extension StdioArguments {
   /// Attaches the connection before the process runs.
   @Loop
   func attach(_ process: ContainerProcess, to connection: Connection) {
-    guard let attach, attach.mode == .json else { return }
-    // A new process has no reader and no bytes yet, so nothing stands against it.
-    _ = try? process.attach(attach, to: connection)
+    guard let attach else { return }
+    switch attach.mode {
+    case .json:
+      // A new process has no reader and no bytes yet, so nothing stands against it.
+      _ = try? process.attach(attach, to: connection)
+    case .fd:
+      // From the first byte on the client reads itself, once the reply has brought it there.
+      for stream in attach.streams { process.reader(stream)?.hold() }
+    case .pipe: break
+    }
   }
 }
 
@@ -35,8 +42,13 @@ extension StdioArguments {
   {
     var members = process.started
     context.ticket.afterReplying { process.announce() }
-    if let attach, attach.mode != .json, let given = try await process.giveAway(attach, context).object {
-      members.merge(given) { own, _ in own }
+    if let attach, attach.mode != .json {
+      do throws(ProtocolError) {
+        members.merge(try await process.giveAway(attach, context).object ?? [:]) { own, _ in own }
+      } catch {
+        for stream in attach.streams { process.reader(stream)?.endHold() }
+        throw error
+      }
     }
     return .object(members)
   }
@@ -54,7 +66,7 @@ extension ContainerProcess {
 extension ProcessExec: HandledCommand {
   var route: Route { .container(container) }
   var handsOver: Bool { stdio.attach.map { $0.mode != .json } ?? false }
-  var starts: (container: String, process: ProcessName)? { (container, .exec(process)) }
+  var holdsStdio: (container: String, process: ProcessName)? { (container, .exec(process)) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     try context.connection.checkTakes(stdio.attach)
@@ -97,7 +109,9 @@ extension ProcessKill: HandledCommand {
 
 extension ProcessResize: HandledCommand {
   // Behind a start that came before, and beside what may hold up the container's lane.
-  var route: Route { .stdio(container, process) }
+  var route: Route { .output(container, process) }
+  // What is typed after it is meant for the new size.
+  var holdsStdio: (container: String, process: ProcessName)? { (container, process) }
   var isRepeatable: Bool { true }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {

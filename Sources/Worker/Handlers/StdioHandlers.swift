@@ -91,7 +91,11 @@ private func findStdin(_ container: String, _ name: ProcessName, _ context: Comm
 }
 
 extension StdioAttach: HandledCommand {
-  var route: Route { .stdio(container, process) }
+  // What takes stdin away waits until it is written.
+  var route: Route {
+    attachment.mode != .json && attachment.streams.contains(.stdin)
+      ? .stdin(container, process) : .output(container, process)
+  }
   var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
@@ -106,7 +110,7 @@ extension StdioAttach: HandledCommand {
 }
 
 extension StdioDetach: HandledCommand {
-  var route: Route { .stdio(container, process) }
+  var route: Route { .output(container, process) }
   var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
@@ -139,7 +143,7 @@ extension StdioCredit: HandledCommand {
 }
 
 extension StdioWrite: HandledCommand {
-  var route: Route { .stdio(container, process) }
+  var route: Route { .stdin(container, process) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let stdin = try await findStdin(container, process, context)
@@ -152,7 +156,7 @@ extension StdioWrite: HandledCommand {
 }
 
 extension StdioClose: HandledCommand {
-  var route: Route { .stdio(container, process) }
+  var route: Route { .stdin(container, process) }
   var isRepeatable: Bool { true }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {

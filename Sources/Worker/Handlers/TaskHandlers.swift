@@ -5,7 +5,7 @@ internal import Runtime
 extension TaskStart: HandledCommand {
   var route: Route { .container(container) }
   var handsOver: Bool { stdio.attach.map { $0.mode != .json } ?? false }
-  var starts: (container: String, process: ProcessName)? { (container, .initial) }
+  var holdsStdio: (container: String, process: ProcessName)? { (container, .initial) }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     try context.connection.checkTakes(stdio.attach)
