@@ -18,13 +18,36 @@ extension ContainerProcess {
     }
   }
 
-  func resume<Value>(_ path: String, _ open: (String) throws(SystemError) -> Value) -> Value? {
+  /// Goes on with the streams of an earlier worker.
+  func resumeStreams() {
+    stdout = resume(fifos.stdout) { path, resuming throws(SystemError) in
+      try makeReader(path, resuming: resuming)
+    }
+    stderr = resume(fifos.stderr) { path, resuming throws(SystemError) in
+      try makeReader(path, resuming: resuming)
+    }
+    if life.exit != nil { return }
+    stdin = resume(fifos.stdin) { path, resuming throws(SystemError) in
+      try makeWriter(path, resuming: resuming)
+    }
+  }
+
+  /// What is not there any more is lost; the process is none the less, and goes on with what is still to come.
+  private func resume<Value>(_ path: String, _ open: (String, Bool) throws(SystemError) -> Value) -> Value? {
     if path.isEmpty { return nil }
     do throws(SystemError) {
-      return try open(path)
+      return try open(path, true)
     } catch {
       // The file of one that was over and read to its end is gone.
-      if error.number != ENOENT { host.streamIsLost(self, path, error) }
+      if error.number == ENOENT, life.exit != nil { return nil }
+      host.streamIsLost(self, path, error)
+    }
+    if life.exit != nil { return nil }
+    unlink(FIFOSet.store(of: path))
+    do throws(SystemError) {
+      return try open(path, false)
+    } catch {
+      host.streamIsLost(self, path, error)
       return nil
     }
   }

@@ -77,13 +77,21 @@ package final class ContainerProcess {
     isUnsettled = true
     pid = record.pid
     life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
-    // What is not there any more is lost; the process itself is none the less.
-    stdout = resume(fifos.stdout) { path throws(SystemError) in try makeReader(path, resuming: true) }
-    stderr = resume(fifos.stderr) { path throws(SystemError) in try makeReader(path, resuming: true) }
-    if life.exit == nil {
-      stdin = resume(fifos.stdin) { path throws(SystemError) in try makeWriter(path, resuming: true) }
-    }
+    resumeStreams()
     if life.phase == .exited { startDraining() }
+  }
+
+  /// An earlier worker's, of which nothing is written down: what its streams kept is there all the same.
+  init(container: String, exec: String?, adopting fifos: FIFOSet, host: any ProcessHost) {
+    self.container = container
+    self.exec = exec
+    self.fifos = fifos
+    output = OutputOptions()
+    origin = Origin()
+    self.host = host
+    isOwn = true
+    fifosAreKnown = true
+    resumeStreams()
   }
 
   /// Another client's.

@@ -39,14 +39,7 @@ extension ContainerRuntime {
     guard !fifos.paths.isEmpty, fifos.paths.allSatisfy({ $0.hasPrefix(bundles + "/") }) else {
       return ContainerProcess(container: container.id, exec: exec, foreign: fifos, host: self)
     }
-    do throws(SystemError) {
-      return try ContainerProcess(
-        container: container.id, exec: exec, own: fifos, output: OutputOptions(), host: self)
-    } catch {
-      // Without its stdio it is still a process, which must not be orphaned by deleting its container.
-      log.warning("cannot attach", metadata: ["container": "\(container.id)", "error": "\(error)"])
-      return ContainerProcess(container: container.id, exec: exec, foreign: FIFOSet.none, host: self)
-    }
+    return ContainerProcess(container: container.id, exec: exec, adopting: fifos, host: self)
   }
 
   private func settleAdopted(_ process: ContainerProcess, _ found: CDProcess) {

@@ -112,6 +112,9 @@ extension ContainerRuntime {
     observer?.startIsSettled(process, .started)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
+    // A Delete that the earlier worker's death cut short leaves a shim that knows no task any more: no list shows it, and
+    // it holds the id. The next Delete does not find the task either, and ends the shim (shim.go, containerd 1.6).
+    if process.exec == nil { _ = await removeFailed(container.id, exec: nil) }
     if process.exec != nil {
       // Its deletion may be all that had not been written down.
       if process.life.phase == .closed { processClosed(process) }

@@ -29,6 +29,17 @@ extension ContainerRuntime {
     }
   }
 
+  /// Deletes a container of an earlier worker with everything, once its process has ended.
+  private func removeOnceEnded(_ id: String) async {
+    await insist("delete", id) { () async throws(RuntimeError) in
+      if self.isNew(id) { return }
+      let container = try await self.load(id)
+      await container.task?.waitForClose()
+      guard self.containers[id] === container else { return }
+      try await self.delete(id, force: true)
+    }
+  }
+
   /// Returns after the first attempt; the others are made beside.
   private func insist(
     _ what: String, _ id: String, pause: Duration = .milliseconds(50),
@@ -84,6 +95,9 @@ extension ContainerRuntime {
     // The connections that they were to end with have gone with their worker.
     for container in ours where container.labels[ContainerRuntime.orphanLabel] != nil {
       Task { @Loop in await removeOld(container.id) }
+    }
+    for container in ours where container.labels[ContainerRuntime.runLabel] != nil {
+      Task { @Loop in await removeOnceEnded(container.id) }
     }
   }
 

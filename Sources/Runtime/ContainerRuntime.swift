@@ -61,6 +61,8 @@ package final class ContainerRuntime {
   package nonisolated static let keyLabel = "containerd-worker/key"
   /// 1 on a container that is to go with the connection that it was created for.
   package nonisolated static let orphanLabel = "containerd-worker/ends-with-connection"
+  /// 1 on a container that is to go with its process.
+  package nonisolated static let runLabel = "containerd-worker/ends-with-process"
 
   /// - Parameters:
   ///   - stateDirectory: exists, and belongs to this worker alone.

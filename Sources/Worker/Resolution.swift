@@ -87,7 +87,12 @@ extension Run {
       }
       return context.server.keys.trace(of: past.key) == nil ? .notDone : .unknown
     }
-    return .unknown
+    guard onDisconnect == .keep, let container = try await find(id, context), let process = container.task
+    else {
+      return .unknown
+    }
+    attach(process, to: context.connection)
+    return .done(try await follow(process, in: container, context))
   }
 }
 

@@ -32,6 +32,20 @@ struct AdoptionTests {
       _ = try await client.event("containerd.connected")
     }
 
+    /// All that is written down is lost, and the client begins anew.
+    mutating func comeAgainWithoutJournal() async throws {
+      for name in ["", "-wal"] {
+        try FileManager.default.removeItem(atPath: "\(worker.stateDirectory)/journal.db\(name)")
+      }
+      worker = try await WorkerProcess.start(
+        containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+        namespace: worker.namespace)
+      client = try worker.connect()
+      _ = try await client.greeting()
+      try await client.call("events.subscribe", ["from": "start"])
+      _ = try await client.event("containerd.connected")
+    }
+
     func finish() async throws {
       client.close()
       #expect(await worker.terminate() == .exited(0))
@@ -260,16 +274,73 @@ struct AdoptionTests {
       "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
     _ = try await life.client.event("task.started", container: "c1")
     await life.die()
-    for name in ["", "-wal"] {
-      try FileManager.default.removeItem(atPath: "\(life.worker.stateDirectory)/journal.db\(name)")
-    }
-    life.worker = try await WorkerProcess.start(
-      containerd: life.bed.containerd.address, socket: life.worker.socket,
-      stateDirectory: life.worker.stateDirectory, namespace: life.worker.namespace)
-    life.client = try life.worker.connect()
-    _ = try await life.client.greeting()
-    try await life.client.call("events.subscribe", ["from": "start"])
+    try await life.comeAgainWithoutJournal()
     _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  @Test func streamsGoOnAlsoWhenTheJournalIsLost() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["cat"], stdin: true)
+    try await life.client.call("stdio.write", ["container": "c1", "text": "one\n"])
+    try await life.client.text("one\n", of: "c1")
+    await life.die()
+    try await life.comeAgainWithoutJournal()
+    let streams: JSON = ["container": "c1", "streams": ["stdin", "stdout", "stderr"]]
+    let attached = try await life.client.call("stdio.attach", streams)
+    #expect(attached["stdin"]["offset"] == 4 && attached["stdout"]["offset"] == 4)
+    try await life.client.call("stdio.write", ["container": "c1", "text": "two\n", "offset": 4])
+    try await life.client.call("stdio.close", ["container": "c1"])
+    let closed = try await life.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": 8, "end": "eof"] && closed["exit_code"] == 0)
+    #expect(try life.client.output("c1", from: 4) == Array("two\n".utf8))
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
+  /// What does not end with its connection goes on without the worker that began it, and ends with its process.
+  @Test(arguments: [SIGKILL, SIGTERM]) func aRunThatIsKeptGoesOn(signal: Int32) async throws {
+    var life = Life(try await TestBed.start())
+    let run: JSON = [
+      "container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"], "on_disconnect": "keep",
+    ]
+    let first = life.client.post("run", run, extra: ["key": "k"])
+    _ = try await life.client.event("task.started", container: "c1")
+    life.worker.process.signal(signal)
+    _ = await life.worker.process.wait()
+    if signal == SIGTERM {
+      let error = try await life.client.reply(to: first)["error"]
+      #expect(error["code"] == "shutting_down" && error["effect"] == "unknown")
+    }
+    try await life.comeAgain()
+    let again = life.client.post("run", run, extra: ["key": "k"])
+    try await life.client.call("process.kill", ["container": "c1", "signal": "KILL"])
+    #expect(try await life.client.result(of: again)["exit_code"] == 137)
+    _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  /// containerd 1.6 forgot the task then, and its shim stayed and held the id.
+  @Test func aTaskDeletionThatWasCutShortLeavesNoShim() async throws {
+    var life = Life(try await TestBed.start())
+    for round in 0..<10 {
+      let id = JSON("c\(round)")
+      try await life.client.call(
+        "container.create", ["container": id, "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
+      try await life.client.call("task.start", ["container": id])
+      try await life.client.call("process.kill", ["container": id, "signal": "KILL"])
+      _ = try await life.client.event("process.closed", container: "c\(round)")
+      life.client.post("task.delete", ["container": id])
+      try await Task.sleep(for: .milliseconds(4 * round))
+      await life.die()
+      try await life.comeAgain()
+      let reply = try await life.client.reply(to: life.client.post("task.delete", ["container": id]))
+      #expect(!reply.has("error") || reply["error"]["code"] == "not_found")
+      try await life.client.call("task.start", ["container": id])
+      try await life.bed.removeWith(life.client, "c\(round)")
+    }
     #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
     try await life.finish()
   }

@@ -23,7 +23,7 @@ extension ContainerDescription {
   /// Creates the container that this describes.
   @Loop
   func create(
-    _ id: String, _ context: CommandContext, endsWithConnection: Bool = false
+    _ id: String, _ context: CommandContext, endsWith end: OnDisconnect? = nil
   ) async throws(ProtocolError) -> Container {
     let server = context.server
     let spec: JSONValue =
@@ -33,7 +33,8 @@ extension ContainerDescription {
       }
     var labels = labels
     labels[ContainerRuntime.keyLabel] = context.ticket.request.key
-    labels[ContainerRuntime.orphanLabel] = endsWithConnection ? "1" : nil
+    labels[ContainerRuntime.orphanLabel] = end == .kill ? "1" : nil
+    labels[ContainerRuntime.runLabel] = end == .keep ? "1" : nil
     let new = NewContainer(
       id: id, spec: spec.encoded, labels: labels, shim: try shim(byDefault: server.options.runtime))
     return try await translating(container: id) { () async throws(RuntimeError) in

@@ -7,51 +7,66 @@ internal import Runtime
 extension Run: HandledCommand {
   // Without an id there is nobody to wait for.
   var route: Route { container.map(Route.container) ?? .free }
-  var starts: (container: String, process: ProcessName)? { container.map { ($0, .initial) } }
+  var holdsStdio: (container: String, process: ProcessName)? { container.map { ($0, .initial) } }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let id = container ?? Run.makeID()
-    let server = context.server
-    let created = try await description.create(id, context, endsWithConnection: onDisconnect == .kill)
-    let outcome: Outcome
+    let created = try await description.create(id, context, endsWith: onDisconnect)
+    let process: ContainerProcess
     do throws(ProtocolError) {
-      outcome = try await runTask(id, context)
+      process = try await start(id, context)
     } catch {
-      await cleanUp(created, server)
+      await cleanUp(created, context.server)
       throw error
     }
-    await cleanUp(created, server)
-    if outcome.cancelled { throw ProtocolError(.cancelled, "cancelled", container: id, effect: .done) }
-    return .object(outcome.members)
+    return try await follow(process, in: created, context)
   }
 
-  private struct Outcome: Sendable {
-    var members: [String: JSONValue]
-    var cancelled: Bool
-  }
-
-  /// Runs the process to its end, or until the command is cancelled.
   @Loop
-  private func runTask(_ id: String, _ context: CommandContext) async throws(ProtocolError) -> Outcome {
+  private func start(
+    _ id: String, _ context: CommandContext
+  ) async throws(ProtocolError) -> ContainerProcess {
     let connection = context.connection
     let process = try await translating(container: id) { () async throws(RuntimeError) in
       try await context.server.runtime.start(
         id, stdio.options(context, orphan: onDisconnect == .kill ? .goes : .stays)
       ) { process in
-        _ = try? process.attach(stdio.attach ?? Attachment(), to: connection)
+        attach(process, to: connection)
         if onDisconnect == .kill { connection.attachments.own(process) }
       }
     }
     process.announce()
     if onDisconnect == .kill, connection.isGone { context.server.kill(process) }
+    return process
+  }
+
+  @Loop
+  func attach(_ process: ContainerProcess, to connection: Connection) {
+    _ = try? process.attach(stdio.attach ?? Attachment(), to: connection)
+  }
+
+  /// Waits for the process's end, or until the command is cancelled, which ends it.
+  @Loop
+  func follow(
+    _ process: ContainerProcess, in container: Container, _ context: CommandContext
+  ) async throws(ProtocolError) -> JSONValue {
     await context.outsideLane { await process.waitForClose() }
-    connection.attachments.disown(process)
+    let isCancelled = Task.isCancelled && process.isRunning
+    if isCancelled, onDisconnect == .keep, context.server.isStopping {
+      // The next worker sees to its end.
+      throw ProtocolError(
+        .shuttingDown, "the worker stops, and the container runs on", container: container.id,
+        effect: .unknown)
+    }
+    context.connection.attachments.disown(process)
     var members = process.life.exit?.json ?? [:]
-    members["container"] = .string(id)
+    members["container"] = .string(container.id)
     for summary in process.outputs {
       members[summary.stream.rawValue] = ["bytes": .int(Int64(summary.bytes)), "end": .string(summary.end)]
     }
-    return Outcome(members: members, cancelled: Task.isCancelled && process.isRunning)
+    await cleanUp(container, context.server)
+    if isCancelled { throw ProtocolError(.cancelled, "cancelled", container: container.id, effect: .done) }
+    return .object(members)
   }
 
   /// The container goes, whatever happened; in a task of its own, which a cancellation does not reach.
