@@ -17,7 +17,7 @@ package final class ContainerProcess {
   package internal(set) var fifos: FIFOSet
   /// True when a worker with this one's state directory made it; else it is another client's, whose stdio is left
   /// alone until it is asked for.
-  let isOwn: Bool
+  package let isOwn: Bool
   /// Whether `fifos` are known: events of another client's exec do not tell them.
   var fifosAreKnown: Bool
   /// A size that was asked for before it ran.
@@ -78,6 +78,8 @@ package final class ContainerProcess {
     pid = record.pid
     life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
     resumeStreams()
+    // Not only once containerd tells of it, which may be long.
+    if life.phase >= .started, life.exit == nil { stdinIsWanted() }
     if life.phase == .exited { startDraining() }
   }
 
@@ -125,8 +127,7 @@ package final class ContainerProcess {
     self.pid = pid
     tell(life.started())
     for (_, reader) in readers { reader.writerIsThere() }
-    stdin?.processStarted()
-    stdin?.shimIsReady()
+    stdinIsWanted()
   }
 
   /// Lets an exit be told: to be called when whoever started the process has its reply.
@@ -141,7 +142,10 @@ package final class ContainerProcess {
       tell(life.started())
       announce()
     }
-    guard life.exit == nil else { return }
+    if life.exit == nil { stdinIsWanted() }
+  }
+
+  private func stdinIsWanted() {
     stdin?.processStarted()
     stdin?.shimIsReady()
   }

@@ -130,6 +130,37 @@ struct RecoveryTests {
     await containerd.kill()
   }
 
+  /// Its streams are in the worker's hands, and what is to be known of it is written down.
+  @Test func aWorkerThatComesWhileContainerdIsAwayGoesOnWithStdio() async throws {
+    let containerd = try await PrivateContainerd.start()
+    let first = try await WorkerProcess.start(containerd: containerd.address)
+    var client = try first.connect()
+    if try await client.greeting()["containerd"]["connected"] != true {
+      _ = try await client.event("containerd.connected")
+    }
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    try await client.call("container.create", ["container": "c1", "rootfs": rootfs, "args": ["cat"]])
+    try await client.call("task.start", ["container": "c1", "stdin": true])
+    await containerd.kill()
+    first.process.signal(SIGKILL)
+    _ = await first.process.wait()
+    let worker = try await WorkerProcess.start(
+      containerd: containerd.address, socket: first.socket, stateDirectory: first.stateDirectory,
+      namespace: first.namespace)
+    client = try worker.connect()
+    #expect(try await client.greeting()["containerd"]["connected"] == false)
+    try await client.call("stdio.attach", ["container": "c1"])
+    try await client.call("stdio.write", ["container": "c1", "text": "hello\n"])
+    try await client.text("hello\n", of: "c1")
+    try await client.call("stdio.close", ["container": "c1"])
+    try await containerd.start()
+    #expect(try await client.event("process.closed", container: "c1")["exit_code"] == 0)
+    try await client.call("container.delete", ["container": "c1", "force": true])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    await containerd.kill()
+  }
+
   // MARK: - Other workers
 
   @Test func aWorkerTakesOverExecsOfOneThatWasKilled() async throws {

@@ -67,10 +67,16 @@ private func find(_ container: String, _ name: ProcessName, _ context: CommandCo
   -> ContainerProcess
 {
   let runtime = context.server.runtime
-  let loaded = try await translating(container: container, process: name) { () async throws(RuntimeError) in
-    try await runtime.load(container)
+  do throws(RuntimeError) {
+    if let process = try await runtime.load(container).process(name.exec) { return process }
+  } catch {
+    // Of one that ran under an earlier worker, too, the streams are here, whatever containerd would say.
+    guard [.unavailable, .unreachable].contains(error.kind),
+      let process = runtime.containers[container]?.process(name.exec), process.isOwn,
+      process.life.phase >= .started
+    else { throw ProtocolError(error, container: container, process: name) }
+    return process
   }
-  if let process = loaded.process(name.exec) { return process }
   throw ProtocolError(
     .notFound, "container \(container) has no \(name == .initial ? "task" : "process \(name)")",
     container: container, process: name.description)
