@@ -3,12 +3,12 @@ internal import Glibc
 /// stdin of one process: keeps bytes until the shim reads, writes them, and closes in step with the process's start.
 @Loop
 package final class StdinWriter: ReadinessHandler {
-  private var machine: StdinMachine
+  var machine: StdinMachine
   private let path: String
   /// What is accepted. Its position is up to where it is written, its end is marked once no more is to come.
-  private var buffer: StreamBuffer
-  private var descriptor: Descriptor?
-  private var registration: Poller.Registration?
+  var buffer: StreamBuffer
+  var descriptor: Descriptor?
+  var registration: Poller.Registration?
   private var retry: Poller.TimerID?
   private var delay = Duration.milliseconds(1)
   /// Set from when all is written until the memory for it is given back.
@@ -17,9 +17,9 @@ package final class StdinWriter: ReadinessHandler {
   private let onBreak: @Loop () -> Void
   private let onCredit: @Loop (UInt64) -> Void
   /// Where everything comes from without a copy, instead of by `write`.
-  private var pipe: PipeWatch?
+  var pipe: PipeWatch?
   /// Asked to close: once the pipe is empty.
-  private var closesWithPipe = false
+  var closesWithPipe = false
   private var toldCredit: UInt64 = 0
   private let waiters = Waiters()
 
@@ -84,7 +84,7 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   /// Waits until something is different.
-  private func change() async throws(StdinMachine.Refusal) {
+  func change() async throws(StdinMachine.Refusal) {
     await waiters.wait()
     if Task.isCancelled { throw .cancelled }
   }
@@ -98,73 +98,6 @@ package final class StdinWriter: ReadinessHandler {
     perform(
       try offset.map { offset throws(StdinMachine.Refusal) in try machine.close(at: offset) }
         ?? machine.close())
-  }
-
-  // MARK: - Given away
-
-  /// Returns once it is open and everything that was accepted is written.
-  package func untilWritten() async throws(StdinMachine.Refusal) {
-    if pipe != nil { throw .handedOver }
-    while try !machine.canHandOver() { try await change() }
-  }
-
-  /// Gives the FIFO's own end away, which is to be open and everything written. EOF is then whoever gets it to close it and
-  /// `close` to be called.
-  package func handOver() throws(StdinMachine.Refusal) -> SharedDescriptor {
-    if pipe != nil { throw .handedOver }
-    try machine.handOver()
-    if let registration { Poller.shared.remove(registration) }
-    registration = nil
-    guard let descriptor = descriptor.take() else { throw .broken }
-    return SharedDescriptor(descriptor)
-  }
-
-  /// Makes a pipe from which everything goes on to the process, and gives its writing end away. Its end is a close.
-  package func openPipe() throws -> SharedDescriptor {
-    if pipe != nil { throw StdinMachine.Refusal.handedOver }
-    try machine.checkTakes()
-    let (worker, other) = try Descriptor.pipe(workerReads: true)
-    pipe = PipeWatch(
-      worker, readable: true, onReady: { [weak self] in self?.pump() },
-      onHangup: { [weak self] in self?.pump() })
-    pump()
-    return other
-  }
-
-  private func pump() {
-    guard let pipe, machine.phase == .open, machine.pending == 0 else { return }
-    do throws(SystemError) {
-      switch try splice(from: pipe) {
-      case .moved(let count):
-        machine.relayed(count)
-        buffer.skip(count)
-        buffer.position = buffer.end
-        try pipe.watch(true)
-      case .sourceIsEmpty where closesWithPipe:
-        closePipe()
-        perform(machine.close())
-      case .sourceIsEmpty:
-        watch(false)
-        try pipe.watch(true)
-      case .targetIsFull:
-        try pipe.watch(false)
-        watch(true)
-      case .end, nil:
-        closePipe()
-        perform(machine.close())
-      }
-    } catch {
-      breakOff()
-    }
-  }
-
-  private func splice(from pipe: PipeWatch) throws(SystemError) -> Spliced? {
-    try descriptor?.splice(from: pipe.end.descriptor, atMost: 1 << 20)
-  }
-
-  private func closePipe() {
-    pipe?.stop()
-    pipe = nil
   }
 
   // MARK: - What the process does
@@ -203,7 +136,7 @@ package final class StdinWriter: ReadinessHandler {
     pump()
   }
 
-  private func perform(_ actions: [StdinMachine.Action]) {
+  func perform(_ actions: [StdinMachine.Action]) {
     if machine.closeAsked { buffer.ended = 1 }
     for action in actions {
       switch action {
@@ -271,11 +204,11 @@ package final class StdinWriter: ReadinessHandler {
     onCredit(credit)
   }
 
-  private func watch(_ writable: Bool) {
+  func watch(_ writable: Bool) {
     if let registration { Poller.shared.change(registration, readable: false, writable: writable) }
   }
 
-  private func breakOff() {
+  func breakOff() {
     let lost = machine.pending > 0 || !machine.closeAsked
     perform(machine.end())
     release()

@@ -8,53 +8,6 @@ import TestSupport
 /// What a worker that was killed leaves to the next one on its state directory.
 @Suite(.serialized)
 struct AdoptionTests {
-  /// A worker that takes the place of one that is killed, and a client that has all events from where the last one was.
-  private struct Life {
-    let bed: TestBed
-    var worker: WorkerProcess
-    var client: LineClient
-
-    init(_ bed: TestBed) { (self.bed, worker, client) = (bed, bed.worker, bed.client) }
-
-    mutating func die() async {
-      worker.process.signal(SIGKILL)
-      _ = await worker.process.wait()
-    }
-
-    mutating func comeAgain() async throws {
-      let last = client.history().compactMap { $0["seq"].int }.max() ?? 0
-      worker = try await WorkerProcess.start(
-        containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
-        namespace: worker.namespace)
-      client = try worker.connect()
-      let epoch = try await client.greeting()["epoch"]
-      try await client.call("events.subscribe", ["from": ["epoch": epoch, "seq": JSON(last)]])
-      _ = try await client.event("containerd.connected")
-    }
-
-    /// All that is written down is lost, and the client begins anew.
-    mutating func comeAgainWithoutJournal() async throws {
-      for name in ["", "-wal"] {
-        try FileManager.default.removeItem(atPath: "\(worker.stateDirectory)/journal.db\(name)")
-      }
-      worker = try await WorkerProcess.start(
-        containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
-        namespace: worker.namespace)
-      client = try worker.connect()
-      _ = try await client.greeting()
-      try await client.call("events.subscribe", ["from": "start"])
-      _ = try await client.event("containerd.connected")
-    }
-
-    func finish() async throws {
-      client.close()
-      #expect(await worker.terminate() == .exited(0))
-      let bundles =
-        (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
-      #expect(bundles == [])
-    }
-  }
-
   @Test func everythingGoesOn() async throws {
     var life = Life(try await TestBed.start())
     try await life.bed.startContainer("c1", ["sh", "-c", "read a; echo got $a; exit 3"], stdin: true)
@@ -254,32 +207,6 @@ struct AdoptionTests {
     #expect(await worker.terminate() == .exited(0))
   }
 
-  /// A person's `run` ends with its connection, also when that ends with the worker.
-  @Test func whatEndsWithItsConnectionEndsWithItsWorker() async throws {
-    var life = Life(try await TestBed.start())
-    life.client.post(
-      "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
-    _ = try await life.client.event("task.started", container: "c1")
-    await life.die()
-    try await life.comeAgain()
-    _ = try await life.client.event("container.deleted", container: "c1")
-    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
-    try await life.finish()
-  }
-
-  /// Its container says so, too: not all that a worker wrote down is there for the next one.
-  @Test func whatEndsWithItsConnectionEndsAlsoWhenTheJournalIsLost() async throws {
-    var life = Life(try await TestBed.start())
-    life.client.post(
-      "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
-    _ = try await life.client.event("task.started", container: "c1")
-    await life.die()
-    try await life.comeAgainWithoutJournal()
-    _ = try await life.client.event("container.deleted", container: "c1")
-    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
-    try await life.finish()
-  }
-
   @Test func streamsGoOnAlsoWhenTheJournalIsLost() async throws {
     var life = Life(try await TestBed.start())
     try await life.bed.startContainer("c1", ["cat"], stdin: true)
@@ -297,58 +224,5 @@ struct AdoptionTests {
     #expect(try life.client.output("c1", from: 4) == Array("two\n".utf8))
     try await life.bed.removeWith(life.client, "c1")
     try await life.finish()
-  }
-
-  /// What does not end with its connection goes on without the worker that began it, and ends with its process.
-  @Test(arguments: [SIGKILL, SIGTERM]) func aRunThatIsKeptGoesOn(signal: Int32) async throws {
-    var life = Life(try await TestBed.start())
-    let run: JSON = [
-      "container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"], "on_disconnect": "keep",
-    ]
-    let first = life.client.post("run", run, extra: ["key": "k"])
-    _ = try await life.client.event("task.started", container: "c1")
-    life.worker.process.signal(signal)
-    _ = await life.worker.process.wait()
-    if signal == SIGTERM {
-      let error = try await life.client.reply(to: first)["error"]
-      #expect(error["code"] == "shutting_down" && error["effect"] == "unknown")
-    }
-    try await life.comeAgain()
-    let again = life.client.post("run", run, extra: ["key": "k"])
-    try await life.client.call("process.kill", ["container": "c1", "signal": "KILL"])
-    #expect(try await life.client.result(of: again)["exit_code"] == 137)
-    _ = try await life.client.event("container.deleted", container: "c1")
-    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
-    try await life.finish()
-  }
-
-  /// containerd 1.6 forgot the task then, and its shim stayed and held the id.
-  @Test func aTaskDeletionThatWasCutShortLeavesNoShim() async throws {
-    var life = Life(try await TestBed.start())
-    for round in 0..<10 {
-      let id = JSON("c\(round)")
-      try await life.client.call(
-        "container.create", ["container": id, "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
-      try await life.client.call("task.start", ["container": id])
-      try await life.client.call("process.kill", ["container": id, "signal": "KILL"])
-      _ = try await life.client.event("process.closed", container: "c\(round)")
-      life.client.post("task.delete", ["container": id])
-      try await Task.sleep(for: .milliseconds(4 * round))
-      await life.die()
-      try await life.comeAgain()
-      let reply = try await life.client.reply(to: life.client.post("task.delete", ["container": id]))
-      #expect(!reply.has("error") || reply["error"]["code"] == "not_found")
-      try await life.client.call("task.start", ["container": id])
-      try await life.bed.removeWith(life.client, "c\(round)")
-    }
-    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
-    try await life.finish()
-  }
-}
-
-extension TestBed {
-  /// Like `remove`, by another client.
-  func removeWith(_ client: LineClient, _ id: String) async throws {
-    try await client.call("container.delete", ["container": .string(id), "force": true])
   }
 }

@@ -1,0 +1,80 @@
+import Foundation
+import Glibc
+import Testing
+import TestSupport
+
+/// What ends with its connection or its process, and what was being ended, when the worker is killed.
+@Suite(.serialized)
+struct EndingTests {
+  /// A person's `run` ends with its connection, also when that ends with the worker.
+  @Test func whatEndsWithItsConnectionEndsWithItsWorker() async throws {
+    var life = Life(try await TestBed.start())
+    life.client.post(
+      "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
+    _ = try await life.client.event("task.started", container: "c1")
+    await life.die()
+    try await life.comeAgain()
+    _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  /// Its container says so, too: not all that a worker wrote down is there for the next one.
+  @Test func whatEndsWithItsConnectionEndsAlsoWhenTheJournalIsLost() async throws {
+    var life = Life(try await TestBed.start())
+    life.client.post(
+      "run", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
+    _ = try await life.client.event("task.started", container: "c1")
+    await life.die()
+    try await life.comeAgainWithoutJournal()
+    _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  /// What does not end with its connection goes on without the worker that began it, and ends with its process.
+  @Test(arguments: [SIGKILL, SIGTERM]) func aRunThatIsKeptGoesOn(signal: Int32) async throws {
+    var life = Life(try await TestBed.start())
+    let run: JSON = [
+      "container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"], "on_disconnect": "keep",
+    ]
+    let first = life.client.post("run", run, extra: ["key": "k"])
+    _ = try await life.client.event("task.started", container: "c1")
+    life.worker.process.signal(signal)
+    _ = await life.worker.process.wait()
+    if signal == SIGTERM {
+      let error = try await life.client.reply(to: first)["error"]
+      #expect(error["code"] == "shutting_down" && error["effect"] == "unknown")
+    }
+    try await life.comeAgain()
+    let again = life.client.post("run", run, extra: ["key": "k"])
+    try await life.client.call("process.kill", ["container": "c1", "signal": "KILL"])
+    #expect(try await life.client.result(of: again)["exit_code"] == 137)
+    _ = try await life.client.event("container.deleted", container: "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  /// containerd 1.6 forgot the task then, and its shim stayed and held the id.
+  @Test func aTaskDeletionThatWasCutShortLeavesNoShim() async throws {
+    var life = Life(try await TestBed.start())
+    for round in 0..<10 {
+      let id = JSON("c\(round)")
+      try await life.client.call(
+        "container.create", ["container": id, "rootfs": JSON(life.bed.rootfs), "args": ["sleep", "1000"]])
+      try await life.client.call("task.start", ["container": id])
+      try await life.client.call("process.kill", ["container": id, "signal": "KILL"])
+      _ = try await life.client.event("process.closed", container: "c\(round)")
+      life.client.post("task.delete", ["container": id])
+      try await Task.sleep(for: .milliseconds(4 * round))
+      await life.die()
+      try await life.comeAgain()
+      let reply = try await life.client.reply(to: life.client.post("task.delete", ["container": id]))
+      #expect(!reply.has("error") || reply["error"]["code"] == "not_found")
+      try await life.client.call("task.start", ["container": id])
+      try await life.bed.removeWith(life.client, "c\(round)")
+    }
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+}

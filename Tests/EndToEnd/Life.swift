@@ -1,0 +1,58 @@
+import Foundation
+import Glibc
+import Testing
+import TestSupport
+
+/// A worker that takes the place of one that is killed, and a client that has all events from where the last one was.
+struct Life {
+  let bed: TestBed
+  var worker: WorkerProcess
+  var client: LineClient
+
+  init(_ bed: TestBed) { (self.bed, worker, client) = (bed, bed.worker, bed.client) }
+
+  mutating func die() async {
+    worker.process.signal(SIGKILL)
+    _ = await worker.process.wait()
+  }
+
+  mutating func comeAgain() async throws {
+    let last = client.history().compactMap { $0["seq"].int }.max() ?? 0
+    worker = try await WorkerProcess.start(
+      containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+      namespace: worker.namespace)
+    client = try worker.connect()
+    let epoch = try await client.greeting()["epoch"]
+    try await client.call("events.subscribe", ["from": ["epoch": epoch, "seq": JSON(last)]])
+    _ = try await client.event("containerd.connected")
+  }
+
+  /// All that is written down is lost, and the client begins anew.
+  mutating func comeAgainWithoutJournal() async throws {
+    for name in ["", "-wal"] {
+      try FileManager.default.removeItem(atPath: "\(worker.stateDirectory)/journal.db\(name)")
+    }
+    worker = try await WorkerProcess.start(
+      containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
+      namespace: worker.namespace)
+    client = try worker.connect()
+    _ = try await client.greeting()
+    try await client.call("events.subscribe", ["from": "start"])
+    _ = try await client.event("containerd.connected")
+  }
+
+  func finish() async throws {
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    let bundles =
+      (try? FileManager.default.contentsOfDirectory(atPath: worker.stateDirectory + "/bundles")) ?? []
+    #expect(bundles == [])
+  }
+}
+
+extension TestBed {
+  /// Like `remove`, by another client.
+  func removeWith(_ client: LineClient, _ id: String) async throws {
+    try await client.call("container.delete", ["container": .string(id), "force": true])
+  }
+}
