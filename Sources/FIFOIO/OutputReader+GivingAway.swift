@@ -42,6 +42,7 @@ extension OutputReader {
       case nil: break
       case .moved(let count):
         buffer.skip(count)
+        buffer.trim()
         position = bytesRead
         givenAway = bytesRead
         pace(count)

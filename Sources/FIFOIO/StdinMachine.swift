@@ -46,8 +46,8 @@ package struct StdinMachine: Sendable, Equatable {
 
   package enum Refusal: Error, Sendable, Equatable {
     case closed, broken, handedOver, cancelled
-    /// There is no room to keep the bytes.
-    case noSpace
+    /// There is no room to keep the bytes, or none that can be had.
+    case notKept(String)
     /// The offset is not where the stream is.
     case misplaced(accepted: UInt64)
   }
@@ -99,9 +99,8 @@ package struct StdinMachine: Sendable, Equatable {
     return phase == .open && pending == 0
   }
 
-  /// Gives the FIFO away, where it can be.
-  package mutating func handOver() throws(Refusal) {
-    guard try canHandOver() else { throw .broken }
+  /// The FIFO is given away, where it can be.
+  package mutating func handOver() {
     phase = .handedOver
   }
 

@@ -10,11 +10,11 @@ extension StdinWriter {
   /// `close` to be called.
   package func handOver() throws(StdinMachine.Refusal) -> SharedDescriptor {
     if pipe != nil { throw .handedOver }
-    try machine.handOver()
+    guard try machine.canHandOver(), let taken = descriptor.take() else { throw .broken }
+    machine.handOver()
     if let registration { Poller.shared.remove(registration) }
     registration = nil
-    guard let descriptor = descriptor.take() else { throw .broken }
-    return SharedDescriptor(descriptor)
+    return SharedDescriptor(taken)
   }
 
   /// Makes a pipe from which everything goes on to the process, and gives its writing end away. Its end is a close.

@@ -27,7 +27,7 @@ package final class StdinWriter: ReadinessHandler {
   private static let limit = 1 << 20
   /// With a last write that began when there was room, of a line's length.
   private static let capacity = 2 * limit
-  /// Memory that is used again before this is not given back: that took more time than all else of a write.
+  /// Not after each write: that took more time than all else of a write.
   private static let restTime = Duration.seconds(1)
 
   /// - Parameters:
@@ -76,7 +76,7 @@ package final class StdinWriter: ReadinessHandler {
         try buffer.append(UnsafeRawBufferPointer(bytes))
       }
     } catch {
-      throw .noSpace
+      throw .notKept("\(error)")
     }
     machine = next
     perform(actions)
@@ -146,6 +146,7 @@ package final class StdinWriter: ReadinessHandler {
       case .closeIO: closeIO()
       case .drop:
         buffer.drop(before: .max)
+        buffer.position = buffer.end
         buffer.trim()
         waiters.resume()
       }
@@ -167,7 +168,7 @@ package final class StdinWriter: ReadinessHandler {
         self?.retry = nil
         self?.open()
       }
-      delay = min(delay * 2, .milliseconds(50))
+      delay = min(delay * 2, .milliseconds(200))
     }
   }
 

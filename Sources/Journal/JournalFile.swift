@@ -60,7 +60,7 @@ struct JournalFile: Sendable {
     return (store, contents)
   }
 
-  /// What SQLite would take for an empty database and begin anew over.
+  /// What SQLite would take for an empty database, or for one without the last of what was written to it.
   private enum Damage: String, Error {
     case isEmpty = "there is nothing in it"
     case isGone = "only its log is there"
@@ -93,7 +93,7 @@ struct JournalFile: Sendable {
   func setAside() -> String {
     let aside = "\(path).broken-\(JournalFile.now / 1_000_000)"
     // The log first: without it the file could be taken for a whole one.
-    for suffix in ["-wal", "-shm", ""] { rename(path + suffix, aside + suffix) }
+    for suffix in ["-wal", "-shm", "-journal", ""] { rename(path + suffix, aside + suffix) }
     return aside
   }
 }

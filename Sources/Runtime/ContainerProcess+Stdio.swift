@@ -41,8 +41,9 @@ extension ContainerProcess {
       // The file of one that was over and read to its end is gone.
       if error.number == ENOENT, life.exit != nil { return nil }
       host.streamIsLost(self, path, error)
+      // Anything else is no fault of the file's, with which a later worker may go on.
+      if life.exit != nil || ![ENOENT, EINVAL].contains(error.number) { return nil }
     }
-    if life.exit != nil { return nil }
     unlink(FIFOSet.store(of: path))
     do throws(SystemError) {
       return try open(path, false)

@@ -52,6 +52,8 @@ extension ContainerRuntime {
       if same, let found {
         try await settle(task, found, in: container)
       } else {
+        // Where containerd has another one that is none of ours to touch.
+        if found == nil { await endForgottenShim(of: container.id) }
         await lose(task, in: container)
       }
     }
@@ -112,9 +114,6 @@ extension ContainerRuntime {
     observer?.startIsSettled(process, .started)
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
-    // A Delete that the earlier worker's death cut short leaves a shim that knows no task any more: no list shows it, and
-    // it holds the id. The next Delete does not find the task either, and ends the shim (shim.go, containerd 1.6).
-    if process.exec == nil { _ = await removeFailed(container.id, exec: nil) }
     if process.exec != nil {
       // Its deletion may be all that had not been written down.
       if process.life.phase == .closed { processClosed(process) }
@@ -123,6 +122,17 @@ extension ContainerRuntime {
     Task { @Loop in
       await process.waitForClose()
       if let exit = process.life.exit { removeTask(process, of: container, exit) }
+    }
+  }
+
+  /// A Delete that the earlier worker's death cut short leaves a shim that knows no task any more: no list shows it, and it
+  /// holds the id. The next Delete does not find the task either, and ends the shim (shim.go, containerd 1.6). One that runs,
+  /// as somebody has started it meanwhile, is refused.
+  private func endForgottenShim(of id: String) async {
+    do throws(RuntimeError) {
+      _ = try await deleteTaskRPC(id, timeout: .seconds(30))
+    } catch {
+      log.debug("no forgotten shim", metadata: ["container": "\(id)", "error": "\(error.message)"])
     }
   }
 

@@ -23,22 +23,29 @@ extension ContainerRuntime {
   }
 
   /// Deletes a container of an earlier worker with everything.
-  private func removeOld(_ id: String) async {
-    await insist("delete", id) { () async throws(RuntimeError) in
-      if !self.isNew(id) { try await self.delete(id, force: true) }
-    }
-  }
-
-  /// Deletes a container of an earlier worker with everything, once its process has ended.
-  private func removeOnceEnded(_ id: String) async {
+  ///
+  /// - Parameter whenEnded: not before its process has ended.
+  private func removeOld(_ id: String, whenEnded: Bool) async {
     await insist("delete", id) { () async throws(RuntimeError) in
       if self.isNew(id) { return }
       let container = try await self.load(id)
-      await container.task?.waitForClose()
-      guard self.containers[id] === container else { return }
-      try await self.delete(id, force: true)
+      if whenEnded { await container.task?.waitForClose() }
+      guard self.containers[id] === container, !container.isCreatedHere else { return }
+      let removal = Task { @Loop () -> Result<Void, RuntimeError> in
+        do throws(RuntimeError) {
+          return .success(try await self.delete(id, force: true))
+        } catch {
+          return .failure(error)
+        }
+      }
+      self.removals[id] = removal
+      defer { self.removals[id] = nil }
+      try await removal.value.get()
     }
   }
+
+  /// Returns when no container of this id that an earlier worker left is being deleted.
+  package func untilRemoved(_ id: String) async { _ = await removals[id]?.value }
 
   /// Returns after the first attempt; the others are made beside.
   private func insist(
@@ -93,11 +100,10 @@ extension ContainerRuntime {
     isSwept = true
     toldSinceStart = []
     // The connections that they were to end with have gone with their worker.
-    for container in ours where container.labels[ContainerRuntime.orphanLabel] != nil {
-      Task { @Loop in await removeOld(container.id) }
-    }
-    for container in ours where container.labels[ContainerRuntime.runLabel] != nil {
-      Task { @Loop in await removeOnceEnded(container.id) }
+    for container in ours {
+      let isOrphan = container.labels[ContainerRuntime.orphanLabel] != nil
+      guard isOrphan || container.labels[ContainerRuntime.runLabel] != nil else { continue }
+      Task { @Loop in await removeOld(container.id, whenEnded: !isOrphan) }
     }
   }
 

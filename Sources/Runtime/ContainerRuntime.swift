@@ -44,6 +44,8 @@ package final class ContainerRuntime {
   var creating: Set<String> = []
   /// What earlier workers left is cleared away.
   var isSwept = false
+  /// Of containers that earlier workers left.
+  var removals: [String: Task<Result<Void, RuntimeError>, Never>] = [:]
   lazy var creationsToldBefore = askForCreationsTold()
   /// Containers of which this worker has told the creation or the end before that.
   var toldSinceStart: Set<String> = []

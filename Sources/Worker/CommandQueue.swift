@@ -9,7 +9,7 @@ enum Route: Hashable {
   case free
   /// After the commands for the same container that came before.
   case container(String)
-  /// After the commands for the stdin of the same process that came before, and after its start.
+  /// After the commands for the stdin of the same process that came before, and after what holds its stdio.
   case stdin(String, ProcessName)
   /// The same of its outputs. Whoever waits for room in stdin may wait for somebody to read these.
   case output(String, ProcessName)
@@ -50,12 +50,12 @@ final class CommandQueue {
       }
     case .stdin(let container, let process), .output(let container, let process):
       let lane = lane(route)
-      let before = gates[Key(container: container, process: process)]?.last
+      let before = gates[Key(container: container, process: process)] ?? []
       let gate = openGate(for: ticket)
       lane.enter {
         let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
         ticket.run({ () async throws(ProtocolError) in
-          await before?.pass()
+          for gate in before { await gate.pass() }
           return try await body(context)
         }) {
           lane.leave()

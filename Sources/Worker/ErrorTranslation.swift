@@ -31,15 +31,18 @@ extension ProtocolError {
       switch refusal {
       case .closed: (.wrongState, "stdin is closed", nil)
       case .cancelled: (.cancelled, "cancelled", nil)
-      case .noSpace: (.io, "there is no space left in the state directory", nil)
+      case .notKept(let reason): (.io, reason, nil)
       case .handedOver: (.wrongState, "stdin is handed over", nil)
       case .broken: (.io, "the process does not read its stdin any more", nil)
       case .misplaced(let accepted):
         (.invalidArgument, "stdin is accepted up to offset \(accepted)", "offset")
       }
     self.init(code, message, argument: argument, container: container, process: process.description)
+    switch refusal {
     // It was still waiting.
-    if [.cancelled, .noSpace].contains(refusal) { effect = Effect.none }
+    case .cancelled, .notKept: effect = Effect.none
+    default: break
+    }
   }
 }
 

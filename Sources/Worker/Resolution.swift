@@ -76,13 +76,15 @@ extension Run {
   @Loop
   func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
     guard let id = container else { return .unknown }
+    await context.server.runtime.untilRemoved(id)
     guard let found = try await lookUp(id, context) else {
       // Whatever ran has been cleared away, as it ends with its connection.
       return context.server.keys.trace(of: past.key) == nil ? .notDone : .unknown
     }
     guard found.labels[ContainerRuntime.keyLabel] == past.key else { return .notDone }
     guard case .done = try await resolveStart(past, id, .initial, context) else {
-      try await translating(container: id) { () async throws(RuntimeError) in
+      // It may be gone by itself.
+      _ = try await unlessMissing(id) { () async throws(RuntimeError) in
         try await context.server.runtime.delete(id, force: true)
       }
       return context.server.keys.trace(of: past.key) == nil ? .notDone : .unknown

@@ -18,7 +18,7 @@ final class Ticket {
   private var startedAt: UInt64?
   private(set) var state = State.queued
   /// Why the command was stopped, where it was.
-  private var stopReason: ErrorCode?
+  private(set) var stopReason: ErrorCode?
   private var task: Task<Void, Never>?
   private var timers: [Poller.TimerID] = []
   private var afterReply: [@Loop () -> Void] = []

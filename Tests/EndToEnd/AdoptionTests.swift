@@ -225,4 +225,25 @@ struct AdoptionTests {
     try await life.bed.removeWith(life.client, "c1")
     try await life.finish()
   }
+
+  @Test func anotherClientsTaskInThePlaceOfOursIsLeftAlone() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["sleep", "1000"])
+    await life.die()
+    let other = try await WorkerProcess.start(
+      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let theirs = try other.connect()
+    try await theirs.call("task.delete", ["container": "c1", "force": true])
+    let pid = try await theirs.call("task.start", ["container": "c1"])["pid"]
+    try await life.comeAgain()
+    #expect(try await life.client.event("process.exited", container: "c1")["source"] == "lost")
+    _ = try await life.client.event("task.deleted", container: "c1")
+    let status = try await life.client.call("process.status", ["container": "c1"])
+    #expect(status["pid"] == pid && status["status"] == "running")
+    try await theirs.call("task.delete", ["container": "c1", "force": true])
+    theirs.close()
+    #expect(await other.terminate() == .exited(0))
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
 }

@@ -77,4 +77,42 @@ struct EndingTests {
     #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
     try await life.finish()
   }
+
+  @Test func aRunThatIsKeptCanBeCancelledWhileItsWorkerStops() async throws {
+    let bed = try await TestBed.start()
+    let run = bed.client.post(
+      "run",
+      ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"], "on_disconnect": "keep"])
+    _ = try await bed.client.event("task.started", container: "c1")
+    bed.worker.process.signal(SIGTERM)
+    _ = try await bed.client.event("worker.draining")
+    try await bed.client.call("cancel", ["target": JSON(run)])
+    let error = try await bed.client.reply(to: run)["error"]
+    #expect(error["code"] == "cancelled" && error["effect"] == "done")
+    _ = try await bed.client.event("container.deleted", container: "c1")
+    try await bed.finish()
+  }
+
+  /// What the next worker clears away may be just what is asked for again.
+  @Test(arguments: ["keep", "kill"]) func aRunThatWasCutShortRunsWithItsKey(mode: String) async throws {
+    var life = Life(try await TestBed.start())
+    for round in 0..<5 {
+      let run: JSON = [
+        "container": JSON("c\(round)"), "rootfs": JSON(life.bed.rootfs), "args": ["true"],
+        "on_disconnect": JSON(mode),
+      ]
+      let key: JSON = ["key": JSON("k\(round)")]
+      life.client.post("run", run, extra: key)
+      _ = try await life.client.event("container.created", container: "c\(round)")
+      await life.die()
+      life.worker = try await WorkerProcess.start(
+        containerd: life.bed.containerd.address, socket: life.worker.socket,
+        stateDirectory: life.worker.stateDirectory, namespace: life.worker.namespace)
+      life.client = try life.worker.connect()
+      let reply = try await life.client.reply(to: life.client.post("run", run, extra: key))
+      #expect(
+        reply["result"]["exit_code"] == 0 || reply["error"]["effect"] == "unknown", "\(reply)")
+    }
+    try await life.finish()
+  }
 }

@@ -28,7 +28,10 @@ extension ContainerProcess {
   {
     try context.connection.checkTakes(attachment)
     let streams = StreamName.allCases.filter { attachment.streams.contains($0) }
-    if streams.contains(.stdin), attachment.mode == .fd { try await untilStdinIsWritten() }
+    if streams.contains(.stdin), attachment.mode == .fd {
+      try await untilStdinIsWritten()
+      try context.connection.checkIsThere()
+    }
     // All of them or none: nothing is given away before everything is looked at, and nobody comes in between.
     for stream in streams where stream != .stdin {
       guard let reader = reader(stream) else { continue }

@@ -47,6 +47,9 @@ extension StdioArguments {
         members.merge(try await process.giveAway(attach, context).object ?? [:]) { own, _ in own }
       } catch {
         for stream in attach.streams { process.reader(stream)?.endHold() }
+        var error = error
+        // It runs.
+        error.effect = .unknown
         throw error
       }
     }

@@ -52,7 +52,7 @@ extension Run: HandledCommand {
   ) async throws(ProtocolError) -> JSONValue {
     await context.outsideLane { await process.waitForClose() }
     let isCancelled = Task.isCancelled && process.isRunning
-    if isCancelled, onDisconnect == .keep, context.server.isStopping {
+    if isCancelled, onDisconnect == .keep, context.ticket.stopReason == .shuttingDown {
       // The next worker sees to its end.
       throw ProtocolError(
         .shuttingDown, "the worker stops, and the container runs on", container: container.id,
