@@ -16,13 +16,16 @@ struct Bench: AsyncParsableCommand {
   @Flag(help: "Also each way to have output, one and fifty streams at once.") var streams = false
   @Option(help: "dockerd's socket, and with it the peer that speaks to it.") var docker: [String] = []
 
-  @Option(help: "Nothing but this: streams, load, input or encoding.") var only: String?
+  @Option(help: "Nothing but this: lives, streams, load, input or encoding.") var only: String?
 
   func run() async throws {
     let peers = try makePeers()
     let client = try WorkerClient(worker)
     say(Comparison.head)
     switch only {
+    case "lives":
+      try await lives(client, peers)
+      return try await execs(client, peers)
     case "streams": return try await measureStreams(client, peers)
     case "load": return try await underLoad(client, peers)
     case "encoding": return try encoding()
