@@ -32,19 +32,26 @@ struct InputTests {
       "container.create",
       [
         "container": "c1", "rootfs": JSON(bed.rootfs),
-        "args": ["sh", "-c", "sleep 0.3; cat >/dev/null; echo end"],
+        "args": [
+          "sh", "-c",
+          "trap x=1 USR1; echo ready >&2; until [ $x ]; do sleep 0.01; done; cat >/dev/null; echo end",
+        ],
       ])
-    try await bed.client.call("task.start", ["container": "c1", "stdin": true])
+    try await bed.client.call(
+      "task.start", ["container": "c1", "stdin": true, "attach": ["streams": ["stderr"]]])
+    try await bed.client.text("ready\n", of: "c1", "init", "stderr")
     for _ in 0..<2 { try await bed.client.call("stdio.write", ["container": "c1", "text": chunk]) }
     let gone = try bed.worker.connect()
     try await gone.call("hello", ["accept": ["attach.fd"]])
     gone.post("stdio.attach", ["container": "c1", "mode": "fd", "streams": ["stdin", "stdout"]])
     try await gone.call("ping")
     gone.close()
+    while try await bed.client.call("worker.status")["connections"]["open"] != 1 {}
+    try await bed.client.call("process.kill", ["container": "c1", "signal": "USR1"])
     // Behind it.
     let write = try await bed.client.call("stdio.write", ["container": "c1", "text": "x"])
     #expect(write["offset"] == 1_400_001)
-    try await bed.client.call("stdio.attach", ["container": "c1"])
+    try await bed.client.call("stdio.attach", ["container": "c1", "streams": ["stdout"]])
     try await bed.client.call("stdio.close", ["container": "c1"])
     let closed = try await bed.client.event("process.closed", container: "c1")
     #expect(closed["stdout"] == ["bytes": 4, "end": "eof"])
