@@ -105,10 +105,7 @@ struct EndingTests {
       life.client.post("run", run, extra: key)
       _ = try await life.client.event("container.created", container: "c\(round)")
       await life.die()
-      life.worker = try await WorkerProcess.start(
-        containerd: life.bed.containerd.address, socket: life.worker.socket,
-        stateDirectory: life.worker.stateDirectory, namespace: life.worker.namespace)
-      life.client = try life.worker.connect()
+      try await life.startNext()
       let reply = try await life.client.reply(to: life.client.post("run", run, extra: key))
       #expect(
         reply["result"]["exit_code"] == 0 || reply["error"]["effect"] == "unknown", "\(reply)")

@@ -16,12 +16,17 @@ struct Life {
     _ = await worker.process.wait()
   }
 
-  mutating func comeAgain() async throws {
-    let last = client.history().compactMap { $0["seq"].int }.max() ?? 0
+  /// The next worker, and a client that has nothing of it yet.
+  mutating func startNext() async throws {
     worker = try await WorkerProcess.start(
       containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
       namespace: worker.namespace)
     client = try worker.connect()
+  }
+
+  mutating func comeAgain() async throws {
+    let last = client.history().compactMap { $0["seq"].int }.max() ?? 0
+    try await startNext()
     let epoch = try await client.greeting()["epoch"]
     try await client.call("events.subscribe", ["from": ["epoch": epoch, "seq": JSON(last)]])
     _ = try await client.event("containerd.connected")
@@ -32,10 +37,7 @@ struct Life {
     for name in ["", "-wal"] {
       try FileManager.default.removeItem(atPath: "\(worker.stateDirectory)/journal.db\(name)")
     }
-    worker = try await WorkerProcess.start(
-      containerd: bed.containerd.address, socket: worker.socket, stateDirectory: worker.stateDirectory,
-      namespace: worker.namespace)
-    client = try worker.connect()
+    try await startNext()
     _ = try await client.greeting()
     try await client.call("events.subscribe", ["from": "start"])
     _ = try await client.event("containerd.connected")

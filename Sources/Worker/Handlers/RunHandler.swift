@@ -42,6 +42,7 @@ extension Run: HandledCommand {
 
   @Loop
   func attach(_ process: ContainerProcess, to connection: Connection) {
+    // Where another client has its streams the run goes on all the same, to its result.
     _ = try? process.attach(stdio.attach ?? Attachment(), to: connection)
   }
 
