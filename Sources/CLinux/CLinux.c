@@ -229,14 +229,15 @@ int clinux_open_fifo(const char *path, bool write) {
   return open(path, (write ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 }
 
-bool clinux_fifo_has_writer(int fd) {
+clinux_writer clinux_fifo_writer(int fd) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return true;
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return CLINUX_UNCLEAR;
   // poll(2) tells of no writer only if there was one since it was opened; tee(2) does always, and takes nothing.
   ssize_t count = tee(fd, ends[1], 1, SPLICE_F_NONBLOCK);
+  bool nothing_yet = count < 0 && errno == EAGAIN;
   close(ends[0]);
   close(ends[1]);
-  return count != 0;
+  return count == 0 ? CLINUX_NO_WRITER : nothing_yet ? CLINUX_HAS_WRITER : CLINUX_UNCLEAR;
 }
 
 bool clinux_is_fifo(int fd) {

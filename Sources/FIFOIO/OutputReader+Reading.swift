@@ -34,7 +34,7 @@ extension OutputReader {
       if count == 0 { return finish(.eof) }
       pace(count ?? 0)
       if count != nil { more() }
-      if isResumed, count != nil { expectEnd() }
+      if mayHaveMissedEnd, count != nil { expectEnd() }
     } catch {
       // No memory for what is there: the process waits until there is.
       if error.number != EFAULT { return finish(.lost) }

@@ -51,7 +51,8 @@ package final class OutputReader: ReadinessHandler {
   var discards = false
   /// Nobody had the FIFO open to write, and nothing was in it, when it was opened anew.
   private var isDeserted = false
-  var isResumed = false
+  /// It was opened anew, and its last writer may have gone before that, which the poller does not tell.
+  var mayHaveMissedEnd = false
   /// By what name the keeper holds the FIFO, if it does.
   private let keptAs: String?
   /// What is taken is not kept.
@@ -126,8 +127,8 @@ package final class OutputReader: ReadinessHandler {
       end = .lost
       return
     }
-    isDeserted = !clinux_fifo_has_writer(opened.raw)
-    isResumed = true
+    isDeserted = clinux_fifo_writer(opened.raw) == CLINUX_NO_WRITER
+    mayHaveMissedEnd = true
     keptAs = path
     try start(opened)
   }
@@ -242,10 +243,13 @@ package final class OutputReader: ReadinessHandler {
   /// Looks whether it is over: a FIFO that was opened when its writer had gone never tells. What was in it then is there
   /// only if somebody has kept it.
   package func expectEnd() {
-    guard isResumed, end == nil, let raw = descriptor?.raw, unread == 0, !clinux_fifo_has_writer(raw) else {
-      return
+    guard mayHaveMissedEnd, end == nil, let raw = descriptor?.raw, unread == 0 else { return }
+    switch clinux_fifo_writer(raw) {
+    case CLINUX_NO_WRITER: finish(isDeserted && FIFOKeeper.shared?.hasKept != true ? .lost : .eof)
+    // One that is seen after the opening is one whose end is told (pipe_poll in Linux's fs/pipe.c).
+    case CLINUX_HAS_WRITER: mayHaveMissedEnd = false
+    default: break
     }
-    finish(isDeserted && FIFOKeeper.shared?.hasKept != true ? .lost : .eof)
   }
 
   /// The worker ends; another one goes on.

@@ -81,8 +81,9 @@ int clinux_set_nonblocking(int fd);
 // open(2) with O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW.
 int clinux_open_fifo(const char *path, bool write);
 bool clinux_is_fifo(int fd);
-// False where a FIFO is empty and nobody has it open to write.
-bool clinux_fifo_has_writer(int fd);
+// CLINUX_UNCLEAR where the FIFO has bytes, which are no sign of a writer.
+typedef enum { CLINUX_UNCLEAR, CLINUX_HAS_WRITER, CLINUX_NO_WRITER } clinux_writer;
+clinux_writer clinux_fifo_writer(int fd);
 
 // stderr is a mutable global to Swift 6, which it may not use.
 void clinux_print_error(const char *line);
