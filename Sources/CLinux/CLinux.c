@@ -254,6 +254,18 @@ void clinux_raise_descriptor_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+bool clinux_set_nice(int nice) {
+  if (setpriority(PRIO_PROCESS, 0, nice) < 0) return false;
+  // Where the kernel groups threads by session, they have the group's share of the processor whatever their own niceness is
+  // (sched(7), "The autogroup feature"). A shell's session is not ours to change.
+  if (getsid(0) != getpid()) return true;
+  int file = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return true;
+  bool done = dprintf(file, "%d", nice) > 0;
+  close(file);
+  return done;
+}
+
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 void clinux_trim_heap(void) { malloc_trim(0); }

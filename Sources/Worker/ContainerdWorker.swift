@@ -62,6 +62,12 @@ struct Serve: ParsableCommand {
   @Option(help: ArgumentHelp("A group id whose members' processes may connect.", valueName: "gid"))
   var allowGid: [UInt32] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "The worker's niceness; 0 leaves what it was started with. Below 0 its answers do not wait for the processors that"
+        + " hundreds of containers use.", valueName: "n"))
+  var nice: Int32 = -10
+
   @Flag(help: "Leave the directories and FIFOs of deleted containers, to look for a fault.")
   var keepBundles = false
 
@@ -78,6 +84,7 @@ struct Serve: ParsableCommand {
     guard (1...65536).contains(journalSize), (1...1_000_000_000).contains(journalAge) else {
       throw ValidationError("--journal-size takes 1 to 65536, --journal-age 1 to 1000000000")
     }
+    guard (-20...19).contains(nice) else { throw ValidationError("--nice takes -20 to 19") }
   }
 
   func run() throws {
@@ -100,6 +107,7 @@ struct Serve: ParsableCommand {
     outcome.directory = try StateDirectory(stateDir)
     // While there is one thread: it forks.
     let keeper = keeper(log)
+    if nice != 0, !clinux_set_nice(nice) { log.debug("may not be that nice", metadata: ["nice": "\(nice)"]) }
     Task { @Loop in
       do {
         FIFOKeeper.shared = keeper.map { link in

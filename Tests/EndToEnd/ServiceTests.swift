@@ -69,6 +69,42 @@ struct ServiceTests {
     #expect(await worker.terminate() == .exited(0))
   }
 
+  @Test func containersDoNotHoldItUp() async throws {
+    let containerd = try await PrivateContainerd.shared()
+    let host = try ServiceHost()
+    // A session of its own, which the kernel may take for a group.
+    let script = "LISTEN_PID=$$ exec \"$@\""
+    let leader = try host.start(
+      containerd: containerd.address, through: ["/usr/bin/setsid", "--wait", "sh", "-c", script, "sh"])
+    try await host.notices.next("READY=1")
+    let children = "/proc/\(leader.process.pid)/task/\(leader.process.pid)/children"
+    let pid = try #require(
+      Int32(try String(contentsOfFile: children, encoding: .utf8).trimmingCharacters(in: .whitespaces)))
+    #expect(niceness(pid) == -10)
+    if let group = groupNiceness(pid) { #expect(group == "-10") }
+    Glibc.kill(pid, SIGTERM)
+    #expect(await leader.process.wait(seconds: 20) == .exited(0))
+
+    // Another's session is not its to change.
+    for (options, wanted) in [([], -10), (["--nice", "3"], 3), (["--nice", "0"], niceness(getpid()))] {
+      let worker = try host.start(containerd: containerd.address, options: options)
+      try await host.notices.next("READY=1")
+      #expect(niceness(worker.process.pid) == wanted)
+      #expect(groupNiceness(worker.process.pid) == groupNiceness(getpid()))
+      #expect(await worker.terminate() == .exited(0))
+    }
+  }
+
+  private func niceness(_ pid: pid_t) -> Int32 {
+    getpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(pid))
+  }
+
+  /// That of its session, where the kernel schedules sessions as groups.
+  private func groupNiceness(_ pid: pid_t) -> String? {
+    (try? String(contentsOfFile: "/proc/\(pid)/autogroup", encoding: .utf8))?
+      .trimmingCharacters(in: .newlines).split(separator: " ").last.map(String.init)
+  }
+
   // MARK: - The socket
 
   @Test func nobodyIsRefusedWhileOneWorkerFollowsTheOther() async throws {

@@ -90,6 +90,9 @@ void clinux_print_error(const char *line);
 
 // As many descriptors as the process may have (RLIMIT_NOFILE).
 void clinux_raise_descriptor_limit(void);
+// setpriority(2) for the calling thread and those it starts, and for the session where it is the caller's own. False where
+// that is not allowed.
+bool clinux_set_nice(int nice);
 void clinux_name_thread(const char *name);
 // Hands free heap pages back to the kernel (malloc_trim).
 void clinux_trim_heap(void);
