@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -133,7 +134,33 @@ ssize_t clinux_notify(const char *name, const void *bytes, size_t count) {
   return sent;
 }
 
-int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+// What processes' FIFOs leave for connections, and connections for gRPC, which aborts where it can't get one.
+enum { LEFT_BY_FIFOS = 64, LEFT_BY_CONNECTIONS = 32 };
+static int most_descriptors = INT_MAX;
+
+void clinux_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_max < INT_MAX) most_descriptors = (int)limit.rlim_max;
+}
+
+/// Closes a new descriptor, and tells whether there are more behind it. The kernel gives out the lowest number that is free
+/// (open(2)).
+static bool leaves(int probe, int reserve) {
+  if (probe < 0) return false;
+  close(probe);
+  if (probe < most_descriptors - reserve) return true;
+  errno = EMFILE;
+  return false;
+}
+
+int clinux_accept(int fd) {
+  // Not with the connection's own: who is not accepted waits, and who is accepted and closed has to come again.
+  if (!leaves(fcntl(fd, F_DUPFD_CLOEXEC, 0), LEFT_BY_CONNECTIONS)) return -1;
+  return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
 
 int clinux_peer_credentials(int fd, clinux_peer *peer) {
   struct ucred credentials;
@@ -226,6 +253,8 @@ int clinux_set_nonblocking(int fd) {
 }
 
 int clinux_open_fifo(const char *path, bool write) {
+  // O_PATH opens no end of it: to close one is something that the other end notices.
+  if (!leaves(open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW), LEFT_BY_FIFOS)) return -1;
   return open(path, (write ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 }
 
@@ -246,13 +275,6 @@ bool clinux_is_fifo(int fd) {
 }
 
 void clinux_print_error(const char *line) { fputs(line, stderr); }
-
-void clinux_raise_descriptor_limit(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 bool clinux_set_nice(int nice) {
   if (setpriority(PRIO_PROCESS, 0, nice) < 0) return false;

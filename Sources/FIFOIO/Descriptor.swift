@@ -56,6 +56,9 @@ package struct SystemError: Error, Sendable, CustomStringConvertible {
   package var description: String {
     "\(call): \(String(cString: strerror(number)))"
   }
+
+  /// Nothing is wrong with what was to be opened: this process has no more descriptors or no more memory for it.
+  package var isShortage: Bool { [EMFILE, ENFILE, ENOMEM].contains(number) }
 }
 
 /// A descriptor that is shared, or on its way to another process; closed with its last holder.

@@ -119,9 +119,10 @@ package final class OutputReader: ReadinessHandler {
       return
     }
     let opened: Descriptor
-    do {
+    do throws(SystemError) {
       opened = try FIFOSet.open(path, write: false)
     } catch {
+      if error.isShortage { throw error }
       // What was read is still there.
       keptAs = nil
       end = .lost

@@ -153,7 +153,8 @@ package final class StdinWriter: ReadinessHandler {
     }
   }
 
-  /// The shim opens its reader a little after its reply at times; until then ENXIO says that nobody reads.
+  /// The shim opens its reader a little after its reply at times; until then ENXIO says that nobody reads. What this
+  /// process lacks may be there later, too.
   private func open() {
     do {
       let opened = try FIFOSet.open(path, write: true)
@@ -163,7 +164,7 @@ package final class StdinWriter: ReadinessHandler {
       waiters.resume()
       pump()
     } catch {
-      guard error.number == ENXIO else { return breakOff() }
+      guard error.number == ENXIO || error.isShortage else { return breakOff() }
       retry = Poller.shared.schedule(after: delay) { [weak self] in
         self?.retry = nil
         self?.open()

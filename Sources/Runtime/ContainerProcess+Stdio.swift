@@ -18,26 +18,35 @@ extension ContainerProcess {
     }
   }
 
-  /// Goes on with the streams of an earlier worker.
-  func resumeStreams() {
-    stdout = resume(fifos.stdout) { path, resuming throws(SystemError) in
-      try makeReader(path, resuming: resuming)
-    }
-    stderr = resume(fifos.stderr) { path, resuming throws(SystemError) in
-      try makeReader(path, resuming: resuming)
-    }
-    if life.exit != nil { return }
-    stdin = resume(fifos.stdin) { path, resuming throws(SystemError) in
-      try makeWriter(path, resuming: resuming)
+  /// Goes on with the streams of an earlier worker. Throws where there are no descriptors or no memory for them, which is
+  /// no reason to give any of them up.
+  func resumeStreams() throws(SystemError) {
+    do throws(SystemError) {
+      stdout = try resume(fifos.stdout) { path, resuming throws(SystemError) in
+        try makeReader(path, resuming: resuming)
+      }
+      stderr = try resume(fifos.stderr) { path, resuming throws(SystemError) in
+        try makeReader(path, resuming: resuming)
+      }
+      if life.exit != nil { return }
+      stdin = try resume(fifos.stdin) { path, resuming throws(SystemError) in
+        try makeWriter(path, resuming: resuming)
+      }
+    } catch {
+      for (_, reader) in readers { reader.letGo() }
+      throw error
     }
   }
 
   /// What is not there any more is lost; the process is none the less, and goes on with what is still to come.
-  private func resume<Value>(_ path: String, _ open: (String, Bool) throws(SystemError) -> Value) -> Value? {
+  private func resume<Value>(
+    _ path: String, _ open: (String, Bool) throws(SystemError) -> Value
+  ) throws(SystemError) -> Value? {
     if path.isEmpty { return nil }
     do throws(SystemError) {
       return try open(path, true)
     } catch {
+      if error.isShortage { throw error }
       // The file of one that was over and read to its end is gone.
       if error.number == ENOENT, life.exit != nil { return nil }
       host.streamIsLost(self, path, error)

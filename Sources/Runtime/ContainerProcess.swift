@@ -64,7 +64,7 @@ package final class ContainerProcess {
   /// One of ours that an earlier worker has written down.
   ///
   /// Its exit, where that was told, may still have output behind it.
-  init(_ record: ProcessRecord, host: any ProcessHost) {
+  init(_ record: ProcessRecord, host: any ProcessHost) throws(SystemError) {
     container = record.container
     exec = record.exec.isEmpty ? nil : record.exec
     fifos = FIFOSet(
@@ -77,14 +77,14 @@ package final class ContainerProcess {
     isUnsettled = true
     pid = record.pid
     life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
-    resumeStreams()
+    try resumeStreams()
     // Not only once containerd tells of it, which may be long.
     if life.phase >= .started, life.exit == nil { stdinIsWanted() }
     if life.phase == .exited { startDraining() }
   }
 
   /// An earlier worker's, of which nothing is written down: what its streams kept is there all the same.
-  init(container: String, exec: String?, adopting fifos: FIFOSet, host: any ProcessHost) {
+  init(container: String, exec: String?, adopting fifos: FIFOSet, host: any ProcessHost) throws(SystemError) {
     self.container = container
     self.exec = exec
     self.fifos = fifos
@@ -93,7 +93,7 @@ package final class ContainerProcess {
     self.host = host
     isOwn = true
     fifosAreKnown = true
-    resumeStreams()
+    try resumeStreams()
   }
 
   /// Another client's.

@@ -10,7 +10,7 @@ extension ContainerRuntime {
     guard let found = try await get(container.id, exec: nil), container.task == nil else { return }
     if container.hadCutStart { return try await removeCutStart(found, of: container) }
     try checkIsKnown(found)
-    let process = adopt(found, exec: nil, in: container)
+    let process = try adopt(found, exec: nil, in: container)
     container.began(process)
     container.isPaused = found.status == .paused
     settleAdopted(process, found)
@@ -21,7 +21,7 @@ extension ContainerRuntime {
       guard let found = try await get(container.id, exec: exec), container.execs[exec] == nil else {
         continue
       }
-      let process = adopt(found, exec: exec, in: container)
+      let process = try adopt(found, exec: exec, in: container)
       container.execs[exec] = process
       settleAdopted(process, found)
     }
@@ -34,12 +34,18 @@ extension ContainerRuntime {
     }
   }
 
-  private func adopt(_ found: CDProcess, exec: String?, in container: Container) -> ContainerProcess {
+  private func adopt(_ found: CDProcess, exec: String?, in container: Container) throws(RuntimeError)
+    -> ContainerProcess
+  {
     let fifos = FIFOSet(found)
     guard !fifos.paths.isEmpty, fifos.paths.allSatisfy({ $0.hasPrefix(bundles + "/") }) else {
       return ContainerProcess(container: container.id, exec: exec, foreign: fifos, host: self)
     }
-    return ContainerProcess(container: container.id, exec: exec, adopting: fifos, host: self)
+    do throws(SystemError) {
+      return try ContainerProcess(container: container.id, exec: exec, adopting: fifos, host: self)
+    } catch {
+      throw RuntimeError(.io, error.description)
+    }
   }
 
   private func settleAdopted(_ process: ContainerProcess, _ found: CDProcess) {

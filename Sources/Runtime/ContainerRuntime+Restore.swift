@@ -1,5 +1,5 @@
 internal import ContainerdAPI
-internal import FIFOIO
+package import FIFOIO
 package import Journal
 internal import Glibc
 internal import Logging
@@ -15,8 +15,9 @@ package enum Fate: Sendable, Equatable {
 
 /// Processes that an earlier worker on the same state directory has written down.
 extension ContainerRuntime {
-  /// Takes them over, with what they have said meanwhile; what became of them containerd tells later.
-  package func restore(_ records: [ProcessRecord]) {
+  /// Takes them over, with what they have said meanwhile; what became of them containerd tells later. Throws where there
+  /// are no descriptors or no memory for their streams.
+  package func restore(_ records: [ProcessRecord]) throws(SystemError) {
     for record in records {
       let id = record.container
       let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
@@ -26,7 +27,7 @@ extension ContainerRuntime {
         container.hadCutStart = true
         continue
       }
-      let process = ContainerProcess(record, host: self)
+      let process = try ContainerProcess(record, host: self)
       if let exec = process.exec { container.execs[exec] = process } else { container.task = process }
       guard process.isDeleted else { continue }
       process.isUnsettled = false

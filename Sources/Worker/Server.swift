@@ -41,7 +41,11 @@ final class Server {
       containerd: containerd, stateDirectory: options.stateDir, keepsBundles: options.keepBundles,
       journal: journal, log: log, readSpec: SpecReader.facts)
     runtime.observer = self
-    runtime.restore(journal.processes)
+    do throws(SystemError) {
+      try runtime.restore(journal.processes)
+    } catch {
+      throw TakeOverFailure(cause: error)
+    }
     journal.processes = []
     journal.onRenewal = { [weak self] in
       self?.runtime.saveAll()
@@ -244,4 +248,11 @@ extension Server: RuntimeObserver {
     }
     for connection in connections.values where isTold(connection) { connection.send { $0 += bytes } }
   }
+}
+
+/// An earlier worker could have more descriptors or memory than this one. Its containers wait for one that can, too.
+private struct TakeOverFailure: Error, CustomStringConvertible {
+  let cause: SystemError
+
+  var description: String { "cannot take over what runs, of which nothing is lost: \(cause)" }
 }

@@ -69,6 +69,67 @@ struct ServiceTests {
     #expect(await worker.terminate() == .exited(0))
   }
 
+  /// A worker that may have fewer descriptors than the one before it gives up itself, and no stream.
+  @Test func withoutDescriptorsForAllThatRunsItRefusesToStart() async throws {
+    let containerd = try await PrivateContainerd.shared()
+    let host = try ServiceHost()
+    let first = try host.start(containerd: containerd.address)
+    try await host.notices.next("READY=1")
+    let client = try first.connect()
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    for number in 1...8 {
+      try await client.call(
+        "container.create",
+        ["container": "c\(number)", "rootfs": rootfs, "args": ["sh", "-c", "echo hello; cat"]])
+      try await client.call("task.start", ["container": "c\(number)", "stdin": true])
+    }
+    first.process.signal(SIGKILL)
+    _ = await first.process.wait(seconds: 20)
+    let poor = try host.start(
+      containerd: containerd.address, through: ["/usr/bin/prlimit", "--nofile=80:80"])
+    #expect(await poor.process.wait(seconds: 20) == .exited(1))
+    #expect(poor.log.contains("cannot take over what runs"))
+    #expect(poor.log.contains("Too many open files"))
+
+    let second = try host.start(containerd: containerd.address)
+    try await host.notices.next("READY=1")
+    let next = try second.connect()
+    for number in 1...8 {
+      try await next.call("stdio.attach", ["container": "c\(number)", "streams": ["stdin", "stdout"]])
+      try await next.call("stdio.close", ["container": "c\(number)"])
+      let closed = try await next.event("process.closed", container: "c\(number)")
+      #expect(closed["stdout"] == ["bytes": 6, "end": "eof"])
+      try await next.call("container.delete", ["container": "c\(number)", "force": true])
+    }
+    #expect(await second.terminate() == .exited(0))
+  }
+
+  /// Processes do not take the last ones, so that somebody can still come and end some.
+  @Test func withoutDescriptorsForAProcessAllElseGoesOn() async throws {
+    let host = try ServiceHost()
+    let worker = try host.start(
+      containerd: try await PrivateContainerd.shared().address,
+      through: ["/usr/bin/prlimit", "--nofile=140:140"])
+    try await host.notices.next("READY=1")
+    let client = try worker.connect()
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    try await client.call(
+      "container.create", ["container": "c1", "rootfs": rootfs, "args": ["sleep", "1000"]])
+    try await client.call("task.start", ["container": "c1"])
+    let exec: JSON = ["container": "c1", "args": ["sleep", "1000"]]
+    var refusal: JSON?
+    for number in 1...32 where refusal == nil {
+      let id = client.post("process.exec", exec.merging(["process": JSON("e\(number)")]))
+      let reply = try await client.reply(to: id)
+      if reply["result"] == nil { refusal = reply["error"] }
+    }
+    #expect(refusal?["code"] == "io")
+    let another = try worker.connect()
+    try await another.call("process.kill", ["container": "c1", "signal": "KILL"])
+    try await another.call("container.delete", ["container": "c1", "force": true])
+    #expect(await worker.terminate() == .exited(0))
+  }
+
   @Test func containersDoNotHoldItUp() async throws {
     let containerd = try await PrivateContainerd.shared()
     let host = try ServiceHost()

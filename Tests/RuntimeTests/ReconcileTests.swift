@@ -52,7 +52,7 @@ struct ReconcileTests {
       var (task, exec) = (ProcessRecord(container: "c", exec: ""), ProcessRecord(container: "c", exec: "e"))
       (task.phase, task.pid) = (ProcessLife.Phase.started.rawValue, 1)
       exec.phase = ProcessLife.Phase.new.rawValue
-      runtime.restore([task, exec])
+      try runtime.restore([task, exec])
       let container = try #require(runtime.containers["c"])
       let process = try #require(container.task)
       runtime.removeTask(process, of: container, ExitStatus(code: nil, exitedAt: nil, source: .lost))

@@ -41,6 +41,7 @@ int clinux_signalfd_read(int fd);
 // A stream socket bound to a path with its mode set before anybody can connect, and listening.
 int clinux_unix_listen(const char *path, unsigned mode, int backlog);
 int clinux_unix_connect(const char *path);
+// EMFILE already where few descriptors are left.
 int clinux_accept(int fd);
 
 // One datagram to a socket at a path, or with an abstract name after @; without waiting.
@@ -78,7 +79,7 @@ int clinux_set_pipe_size(int fd, int bytes);
 int clinux_unread_bytes(int fd);
 
 int clinux_set_nonblocking(int fd);
-// open(2) with O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW.
+// open(2) with O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW. EMFILE already where few descriptors are left.
 int clinux_open_fifo(const char *path, bool write);
 bool clinux_is_fifo(int fd);
 // CLINUX_UNCLEAR where the FIFO has bytes, which are no sign of a writer.
