@@ -101,7 +101,11 @@ let package = Package(
       ], swiftSettings: settings),
     // The worker as a program against a real containerd; it depends on Worker so that the program is built.
     .testTarget(
-      name: "EndToEnd", dependencies: ["ContainerdAPI", "GRPC", "TestSupport", "Worker"],
+      name: "EndToEnd",
+      dependencies: [
+        "ContainerdAPI", "GRPC", "TestSupport", "Worker",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
       swiftSettings: settings
     ),
   ]

@@ -7,7 +7,7 @@ extension ContainerRuntime {
   package func list(_ filters: [String]) async throws(RuntimeError) -> [ContainerSummary] {
     var found: [ContainerSummary] = []
     try await forEachContainer(filters) { found.append(ContainerSummary($0, withSpec: false)) }
-    return found
+    return found.filter { !isPlaceholder($0) }
   }
 
   package func metadata(_ id: String) async throws(RuntimeError) -> ContainerSummary {

@@ -27,9 +27,7 @@ extension ContainerRuntime {
 
   private func reconcile() async throws(RuntimeError) -> (tasks: Int, exits: Int) {
     let known = containers.mapValues(Known.init)
-    let listed = try await containerd.call(
-      ContainerdService.Tasks.list, CDListTasksRequest(), timeout: .seconds(30)
-    ).tasks
+    let listed = try await listTasks()
     let found = Dictionary(listed.map { ($0.container, $0) }) { first, _ in first }
     // All at once: a shim that does not answer holds up nobody else's.
     let exits = await concurrently(Set(containers.keys).union(found.keys)) { id in
@@ -118,13 +116,12 @@ extension ContainerRuntime {
     }
   }
 
-  /// Of a start that was cut short, and that containerd shows again once it was started anew: its container is deleted.
-  private func isOrphan(_ found: CDProcess, _ id: String) -> Bool {
-    found.stdout.hasPrefix(bundles + "/" + id + "/") && containers[id] == nil && !creating.contains(id)
+  func listTasks() async throws(RuntimeError) -> [CDProcess] {
+    try await containerd.call(ContainerdService.Tasks.list, CDListTasksRequest(), timeout: .seconds(30)).tasks
   }
 }
 
 extension CDProcess {
   /// Lists name a task's container here or there.
-  fileprivate var container: String { containerID.isEmpty ? id : containerID }
+  var container: String { containerID.isEmpty ? id : containerID }
 }

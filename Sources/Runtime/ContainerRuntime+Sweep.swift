@@ -31,24 +31,33 @@ extension ContainerRuntime {
       let container = try await self.load(id)
       if whenEnded { await container.task?.waitForClose() }
       guard self.containers[id] === container, !container.isCreatedHere else { return }
-      let removal = Task { @Loop () -> Result<Void, RuntimeError> in
-        do throws(RuntimeError) {
-          return .success(try await self.delete(id, force: true))
-        } catch {
-          return .failure(error)
-        }
+      try await self.removing(id) { () async throws(RuntimeError) in
+        try await self.delete(id, force: true)
       }
-      self.removals[id] = removal
-      defer { self.removals[id] = nil }
-      try await removal.value.get()
     }
+  }
+
+  /// Has who is about to create one of this id wait.
+  func removing(
+    _ id: String, _ body: @escaping @Loop () async throws(RuntimeError) -> Void
+  ) async throws(RuntimeError) {
+    let removal = Task { @Loop () -> Result<Void, RuntimeError> in
+      do throws(RuntimeError) {
+        return .success(try await body())
+      } catch {
+        return .failure(error)
+      }
+    }
+    removals[id] = removal
+    defer { removals[id] = nil }
+    try await removal.value.get()
   }
 
   /// Returns when no container of this id that an earlier worker left is being deleted.
   package func untilRemoved(_ id: String) async { _ = await removals[id]?.value }
 
   /// Returns after the first attempt; the others are made beside.
-  private func insist(
+  func insist(
     _ what: String, _ id: String, pause: Duration = .milliseconds(50),
     _ body: @escaping @Loop () async throws(RuntimeError) -> Void
   ) async {
@@ -88,6 +97,9 @@ extension ContainerRuntime {
     }
     let told = await creationsToldBefore.value
     if isSwept { return }
+    for placeholder in listed where isPlaceholder(placeholder) {
+      Task { @Loop in await removeOrphanedTask(placeholder.id) }
+    }
     let ids = Set(listed.map(\.id))
     for id in bundles where !ids.contains(id) && !isNew(id) && FIFOSet.hasOurs(in: "\(self.bundles)/\(id)") {
       clearAway(id)
@@ -124,7 +136,7 @@ extension ContainerRuntime {
   }
 
   /// By a command of this worker, not of an earlier one.
-  private func isNew(_ id: String) -> Bool {
+  func isNew(_ id: String) -> Bool {
     creating.contains(id) || containers[id]?.isCreatedHere == true
   }
 

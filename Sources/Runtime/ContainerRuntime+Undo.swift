@@ -109,30 +109,6 @@ extension ContainerRuntime {
     if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
   }
 
-  /// A task whose container is gone. containerd looks its runtime up in the container, so for a moment there must be one.
-  func removeOrphanedTask(_ id: String) async {
-    creating.insert(id)
-    defer { creating.remove(id) }
-    do throws(RuntimeError) {
-      var creation = CDCreateContainerRequest()
-      creation.container.id = id
-      // Any shim's name and spec do: the shim that runs is asked.
-      creation.container.spec = Google_Protobuf_Any(json: Array("{}".utf8), typeURL: TypeURL.spec)
-      creation.container.runtime.name = "io.containerd.runc.v2"
-      _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, creation)
-      let leftover = await removeFailed(id, exec: nil)
-      var deletion = CDDeleteContainerRequest()
-      deletion.id = id
-      _ = try await containerd.callToTheEnd(ContainerdService.Containers.delete, deletion)
-      if let leftover { throw leftover }
-      log.notice("removed a task whose container is gone", metadata: ["container": "\(id)"])
-    } catch {
-      log.warning(
-        "cannot remove a task whose container is gone",
-        metadata: ["container": "\(id)", "error": "\(error.message)"])
-    }
-  }
-
   /// Whether a FIFO is of a process that a worker on this state directory started.
   func isOurs(_ path: String, _ container: Container) -> Bool { path.hasPrefix(container.bundle + "/") }
 }

@@ -162,8 +162,10 @@ package final class ContainerRuntime {
       throw RuntimeError(.notFound, "no such container: \(id)")
     }
     let found = answer.container
+    let summary = ContainerSummary(found, withSpec: false)
+    if isPlaceholder(summary) { throw RuntimeError(.notFound, "no such container: \(id)") }
     let metadata = metadata(of: found)
-    await tellIfUntold(ContainerSummary(found, withSpec: false))
+    await tellIfUntold(summary)
     // It may have been created here meanwhile, or events have told of it.
     if let container = containers[id] {
       if container.metadata == nil { container.metadata = metadata }

@@ -2,6 +2,7 @@ import ContainerdAPI
 import Foundation
 import GRPC
 import Glibc
+import SwiftProtobuf
 import Testing
 import TestSupport
 
@@ -191,20 +192,48 @@ struct AdoptionTests {
     try await life.bed.startContainer("c1", ["sleep", "1000"])
     await life.die()
     for suffix in ["", "-wal", "-shm"] { unlink("\(life.worker.stateDirectory)/journal.db\(suffix)") }
-    try await Task.detached {
-      let channel = try Channel(unixSocket: containerd.address)
-      defer { channel.shutDown() }
-      var request = CDDeleteContainerRequest()
-      request.id = "c1"
-      _ = try await channel.call(
-        ContainerdService.Containers.delete, request,
-        metadata: Metadata([("containerd-namespace", namespace)]), timeout: .seconds(10))
-    }.value
+    var request = CDDeleteContainerRequest()
+    request.id = "c1"
+    try await askContainerd(of: life, ContainerdService.Containers.delete, request)
     let worker = try await WorkerProcess.start(
       containerd: containerd.address, socket: life.worker.socket, stateDirectory: life.worker.stateDirectory,
       namespace: namespace)
     #expect(try await containerd.remainingShims(of: namespace) == [], "\(worker.log)")
     #expect(await worker.terminate() == .exited(0))
+  }
+
+  /// Of a worker that was killed, or a containerd, while it removed the task of a container that was gone.
+  @Test func aPlaceholderIsNoContainerAndGoes() async throws {
+    var life = Life(try await TestBed.start())
+    var request = CDCreateContainerRequest()
+    request.container.id = "c1"
+    request.container.labels["containerd-worker/placeholder"] = "1"
+    request.container.spec.typeURL = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+    request.container.spec.value = Data("{}".utf8)
+    request.container.runtime.name = "io.containerd.runc.v2"
+    try await askContainerd(of: life, ContainerdService.Containers.create, request)
+    #expect(try await life.client.error("task.start", ["container": "c1"])["code"] == "not_found")
+    #expect(try await life.client.call("container.list")["containers"] == [])
+    await life.die()
+    try await life.comeAgain()
+    // Waits for its end.
+    try await life.client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(life.bed.rootfs), "args": ["true"]])
+    #expect(life.client.history().count { $0["event"] == "container.created" } == 1)
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
+  private func askContainerd<Request: Message, Reply: Message>(
+    of life: Life, _ method: UnaryMethod<Request, Reply>, _ request: Request
+  ) async throws {
+    let (address, namespace) = (life.bed.containerd.address, life.worker.namespace)
+    try await Task.detached {
+      let channel = try Channel(unixSocket: address)
+      defer { channel.shutDown() }
+      _ = try await channel.call(
+        method, request, metadata: Metadata([("containerd-namespace", namespace)]), timeout: .seconds(10))
+    }.value
   }
 
   @Test func streamsGoOnAlsoWhenTheJournalIsLost() async throws {
