@@ -11,7 +11,7 @@ extension ContainerRuntime {
   /// 1 on a placeholder.
   static let placeholderLabel = "containerd-worker/placeholder"
 
-  /// - Returns: whether a task is ours, and has no container.
+  /// Whether a task is ours, and has no container.
   func isOrphan(_ found: CDProcess, _ id: String) -> Bool {
     found.stdout.hasPrefix(bundles + "/" + id + "/") && containers[id] == nil && !creating.contains(id)
   }
