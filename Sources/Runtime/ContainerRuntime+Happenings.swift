@@ -130,7 +130,8 @@ extension ContainerRuntime {
   /// Start has answered no pid is known of an exec.
   private func isSameGeneration(_ process: ContainerProcess, _ pid: UInt32) -> Bool {
     if process.exec == nil, process.life.phase == .new { return false }
-    return pid == 0 || process.pid == 0 || process.pid == pid
+    if process.pid != 0 || pid == 0 { return pid == 0 || process.pid == pid }
+    return !recent.hasEnded(process.container, exec: process.exec, pid: pid)
   }
 
   /// Execs end with their container; some versions never tell, and a killed shim cannot.

@@ -20,8 +20,18 @@ struct RecentProcesses {
   }
 
   /// - Parameter pid: nil where the event does not tell.
-  func holds(_ container: String, exec: String?, pid: UInt32?) -> Bool {
-    guard let known = pids[Key(container: container, exec: exec)] else { return false }
-    return pid == nil || pid == known
+  mutating func holds(_ container: String, exec: String?, pid: UInt32?) -> Bool {
+    let key = Key(container: container, exec: exec)
+    guard let known = pids[key] else { return false }
+    guard let pid, pid != known else { return true }
+    // An exec whose start was cut short, which has no pid here before that.
+    guard exec != nil, known == 0 else { return false }
+    pids[key] = pid
+    return true
+  }
+
+  /// Whether such a pid is known to be that of one that is over.
+  func hasEnded(_ container: String, exec: String?, pid: UInt32) -> Bool {
+    pid != 0 && pids[Key(container: container, exec: exec)] == pid
   }
 }

@@ -66,9 +66,18 @@ struct EventOrderTests {
         container.execs[exec] = process
         runtime.withdraw(process, in: container, leaving: fate)
         runtime.handle(.execAdded("c", exec))
+        // It has been cleared away before containerd came to tell of it.
+        container.cutExecs.remove(exec)
+        runtime.handle(.execStarted("c", exec, 7))
       }
-      runtime.handle(.execStarted("c", "cut", 7))
       #expect(told.names == ["created c", "started c"])
+      // Nor is its end that of the next one of its name, whose pid is still to come.
+      let next = ContainerProcess(container: "c", exec: "cut", foreign: nil, host: runtime)
+      container.execs["cut"] = next
+      runtime.handle(.exited("c", "cut", 7, 137))
+      #expect(next.life.exit == nil)
+      runtime.handle(.exited("c", "cut", 8, 0))
+      #expect(next.life.exit != nil)
     }
   }
 
