@@ -49,14 +49,13 @@ package struct FIFOSet: Sendable, Equatable {
     for path in paths { unlink(path) }
   }
 
-  /// Removes every FIFO of a bundle directory and what is kept of it, those of an earlier worker too, and then the
-  /// directory. What is something else stays, and the directory with it.
+  /// Removes every FIFO of a bundle directory and what is kept of it, those of an earlier worker too. What is something
+  /// else stays.
   package static func removeAll(in directory: String) {
     for entry in entries(of: directory) where entry.isOurs { unlink("\(directory)/\(entry.name)") }
-    rmdir(directory)
   }
 
-  /// Whether there is something for `removeAll` to do: not where all that is left is somebody else's.
+  /// Whether there is something to remove, the directory or in it: not where all that is left is somebody else's.
   package static func hasOurs(in directory: String) -> Bool {
     let entries = entries(of: directory)
     return entries.isEmpty || entries.contains { $0.isOurs }

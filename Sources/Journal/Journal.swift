@@ -30,6 +30,7 @@ package final class Journal {
   private let thread: JournalThread
   private let log: Logger
   private var batch: [Change] = []
+  private var waiting: [(for: UInt64, action: @Loop () -> Void)] = []
 
   /// Opens the journal in a directory, or makes it.
   package static func open(
@@ -87,6 +88,18 @@ package final class Journal {
     takeAnswers()
   }
 
+  /// Does something when everything that is appended so far is written.
+  package func whenWritten(_ action: @escaping @Loop () -> Void) {
+    waiting.append((appended, action))
+    runWaiting()
+  }
+
+  private func runWaiting() {
+    let due = waiting.prefix { $0.for <= written }
+    waiting.removeFirst(due.count)
+    for item in due { item.action() }
+  }
+
   /// Events after a number, the oldest first; those that are appended when it is asked for are among them.
   package func events(after sequence: UInt64, limit: Int) async -> [StoredEvent] {
     if !batch.isEmpty { hand() }
@@ -123,6 +136,7 @@ package final class Journal {
     case .done(let count):
       written += UInt64(count)
       onWritten()
+      runWaiting()
     case .first(let first): self.first = first
     case .failed(let reason, let epoch):
       failure = reason

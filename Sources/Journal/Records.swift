@@ -123,7 +123,7 @@ package enum Change: Sendable {
 /// What the journal has of events of one name since some time.
 package struct Told: Sendable, Equatable {
   /// When the last one was, by container.
-  var last: [String: Int64] = [:]
+  package internal(set) var last: [String: Int64] = [:]
   /// None of them has been dropped.
   var isComplete = false
 

@@ -95,14 +95,14 @@ extension ContainerRuntime {
     } catch {
       return log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
-    let told = await creationsToldBefore.value
+    let told = await toldBefore.value
     if isSwept { return }
     for placeholder in listed where isPlaceholder(placeholder) {
       Task { @Loop in await removeOrphanedTask(placeholder.id) }
     }
     let ids = Set(listed.map(\.id))
     for id in bundles where !ids.contains(id) && !isNew(id) && FIFOSet.hasOurs(in: "\(self.bundles)/\(id)") {
-      clearAway(id)
+      await clearAway(id)
     }
     for container in remembered where !ids.contains(container.id) && container.isOnlyRemembered {
       drop(container)
@@ -141,12 +141,18 @@ extension ContainerRuntime {
   }
 
   /// containerd has no such container: what is left of it here goes, and that is told.
-  package func clearAway(_ id: String) {
-    let known = containers[id]
+  package func clearAway(_ id: String) async {
+    let told = await toldBefore.value
+    let (known, bundle) = (containers[id], bundles + "/" + id)
     // One that is being started anew, or has not been compared yet, is seen to by that.
-    if let known, !known.processes.allSatisfy(\.isDeleted) { return }
-    guard known != nil || access(bundles + "/" + id, F_OK) == 0 else { return }
-    forget(known ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil))
+    if isNew(id) || known?.processes.allSatisfy(\.isDeleted) == false { return }
+    if let known { return forget(known) }
+    guard access(bundle, F_OK) == 0, !deletionsUnderWay.contains(id) else { return }
+    if wasDeletionTold(id, told) {
+      rmdir(bundle)
+    } else {
+      forget(Container(id: id, bundle: bundle, metadata: nil))
+    }
   }
 }
 
@@ -155,24 +161,41 @@ extension ContainerRuntime {
   /// How far clocks and the seconds that containerd tells may be apart.
   private static let margin: Int64 = 5_000_000_000
 
-  /// What the last worker told of creations shortly before its end; nil where there was none.
-  func askForCreationsTold() -> Task<Told?, Never> {
+  /// What the last worker told shortly before its end.
+  struct ToldBefore: Sendable {
+    let creations: Told
+    let deletions: Told
+  }
+
+  /// Nil where there was none.
+  func askWhatWasTold() -> Task<ToldBefore?, Never> {
     Task { @Loop in
       guard let journal, journal.lastTimeBefore > 0 else { return nil }
-      return await journal.told(
-        "container.created", since: journal.lastTimeBefore - 2 * ContainerRuntime.margin)
+      let since = journal.lastTimeBefore - 2 * ContainerRuntime.margin
+      return ToldBefore(
+        creations: await journal.told("container.created", since: since),
+        deletions: await journal.told("container.deleted", since: since))
     }
+  }
+
+  /// Nothing but the directory was still to go.
+  private func wasDeletionTold(_ id: String, _ told: ToldBefore?) -> Bool {
+    guard FIFOSet.names(in: "\(bundles)/\(id)").isEmpty, let told, let deletion = told.deletions.last[id]
+    else {
+      return false
+    }
+    return deletion > told.creations.last[id] ?? .min
   }
 
   /// Before anything else is told of a container that the sweep has not come to.
   func tellIfUntold(_ container: ContainerSummary) async {
     if isSwept || !isOurs(container) { return }
-    let told = await creationsToldBefore.value
+    let told = await toldBefore.value
     if !isSwept, !isNew(container.id) { tellUntold(container, told) }
   }
 
-  private func tellUntold(_ container: ContainerSummary, _ told: Told?) {
-    if !wasTold(container, told) { tellCreated(container.id) }
+  private func tellUntold(_ container: ContainerSummary, _ told: ToldBefore?) {
+    if !wasTold(container, told?.creations) { tellCreated(container.id) }
   }
 
   private func isOurs(_ container: ContainerSummary) -> Bool {

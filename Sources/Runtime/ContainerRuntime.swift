@@ -2,6 +2,7 @@ internal import ContainerdAPI
 package import FIFOIO
 package import Journal
 package import Logging
+internal import Glibc
 internal import SwiftProtobuf
 
 /// Who is told what happens.
@@ -46,7 +47,9 @@ package final class ContainerRuntime {
   var isSwept = false
   /// Of containers that earlier workers left.
   var removals: [String: Task<Result<Void, RuntimeError>, Never>] = [:]
-  lazy var creationsToldBefore = askForCreationsTold()
+  lazy var toldBefore = askWhatWasTold()
+  /// Deletions that are told and not written yet.
+  var deletionsUnderWay: Set<String> = []
   /// Containers of which this worker has told the creation or the end before that.
   var toldSinceStart: Set<String> = []
   private var loading: [String: Task<Result<Container, RuntimeError>, Never>] = [:]
@@ -198,6 +201,10 @@ package final class ContainerRuntime {
         if error.kind != .notFound { throw error }
       }
     }
+    // As `forget` says; one that was never started has none yet.
+    if !keepsBundles, container.bundle == bundles + "/" + id {
+      for directory in [bundles, container.bundle] { mkdir(directory, 0o700) }
+    }
     var request = CDDeleteContainerRequest()
     request.id = id
     do throws(RuntimeError) {
@@ -221,10 +228,17 @@ package final class ContainerRuntime {
     samples[container.id] = nil
     if container.hadCutStart { journal?.append(.forgetProcess(container: container.id, exec: "")) }
     // Only the directory that this worker makes is ever removed.
-    if !keepsBundles, container.bundle == bundles + "/" + container.id {
-      FIFOSet.removeAll(in: container.bundle)
-    }
+    let removesBundle = !keepsBundles && container.bundle == bundles + "/" + container.id
+    if removesBundle { FIFOSet.removeAll(in: container.bundle) }
     tell(.containerDeleted(container.id))
+    guard removesBundle else { return }
+    // It goes last: by it the next worker knows what this one may not have come to tell. There may be FIFOs in it again.
+    guard let journal else { return _ = rmdir(container.bundle) }
+    deletionsUnderWay.insert(container.id)
+    journal.whenWritten { [weak self] in
+      self?.deletionsUnderWay.remove(container.id)
+      rmdir(container.bundle)
+    }
   }
 
   // MARK: - Version

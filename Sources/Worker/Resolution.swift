@@ -53,7 +53,7 @@ extension ContainerDelete {
   @Loop
   func resolve(_ past: StoredKey, _ context: CommandContext) async throws(ProtocolError) -> Resolution {
     guard try await lookUp(container, context) == nil else { return .notDone }
-    context.server.runtime.clearAway(container)
+    await context.server.runtime.clearAway(container)
     return .done(["container": .string(container)])
   }
 }

@@ -185,6 +185,27 @@ struct AdoptionTests {
     try await life.finish()
   }
 
+  /// The directory is the last that goes, after the event is written: by it the next worker knows.
+  @Test func aDeletionIsToldOnceWhereverItWasCutShort() async throws {
+    var life = Life(try await TestBed.start())
+    let bundles = life.worker.stateDirectory + "/bundles"
+    for id in ["told", "untold"] {
+      try await life.client.call(
+        "container.create", ["container": JSON(id), "rootfs": JSON(life.bed.rootfs), "args": ["true"]])
+    }
+    try await life.client.call("container.delete", ["container": "told"])
+    await life.die()
+    // Each as it is for a moment.
+    var request = CDDeleteContainerRequest()
+    request.id = "untold"
+    try await askContainerd(of: life, ContainerdService.Containers.delete, request)
+    for id in ["told", "untold"] { mkdir("\(bundles)/\(id)", 0o700) }
+    try await life.comeAgain()
+    _ = try await life.client.event("container.deleted", container: "untold")
+    #expect(life.client.history().count { $0["event"] == "container.deleted" } == 1)
+    try await life.finish()
+  }
+
   /// A start that was cut short may leave a task that containerd shows only after the container was deleted.
   @Test func aTaskOfOursWithoutItsContainerGoes() async throws {
     var life = Life(try await TestBed.start())
