@@ -183,6 +183,7 @@ package final class ContainerProcess {
 
   func exited(_ status: ExitStatus) {
     guard life.exit == nil, ending == nil, !isDeleted else { return }
+    if status.source == .lost { host.endUnseen(self) }
     stdin?.end()
     startDraining()
     tell(life.exited(status))

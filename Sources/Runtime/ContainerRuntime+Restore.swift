@@ -1,7 +1,6 @@
 internal import ContainerdAPI
 package import FIFOIO
 package import Journal
-internal import Glibc
 internal import Logging
 
 /// What became of a start.
@@ -158,10 +157,9 @@ extension ContainerRuntime {
   /// runc's own process still waits in the container's place for the word to become it. Of an exec, which has no such
   /// place, nobody can tell: a call to start it that is cut short may leave it running unseen.
   private func isBeforeItsStart(_ process: ContainerProcess, _ found: CDProcess) -> Bool {
-    guard process.exec == nil, found.status == .created, let line = CommandLine.ofProcess(found.pid) else {
-      return false
-    }
-    return line.count == 2 && line[1] == "init"
+    guard process.exec == nil, found.status == .created else { return false }
+    let line = ProcessFile.read("cmdline", of: found.pid).split(separator: 0)
+    return line.count == 2 && line[1].elementsEqual("init".utf8)
   }
 
   /// The connection that it was to end with has gone with the worker; its container is the sweep's.
@@ -169,18 +167,5 @@ extension ContainerRuntime {
     if process.origin.orphan == .stays { return }
     process.discardUnread()
     Task { @Loop in await kill(process) }
-  }
-}
-
-extension CommandLine {
-  /// The arguments of a process; nil where there is none.
-  fileprivate static func ofProcess(_ pid: UInt32) -> [String]? {
-    let file = open("/proc/\(pid)/cmdline", O_RDONLY | O_CLOEXEC)
-    if file < 0 { return nil }
-    defer { close(file) }
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = read(file, &bytes, bytes.count)
-    return count <= 0
-      ? nil : bytes.prefix(count).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
   }
 }

@@ -36,6 +36,7 @@ extension ContainerRuntime {
     process.release()
     if let fate { observer?.startIsSettled(process, fate) }
     guard let exec = process.exec else {
+      endUnseen(process)
       container.task = nil
       if fate != nil {
         container.hadCutStart = true

@@ -14,5 +14,7 @@ protocol ProcessHost: AnyObject {
   func stdinBroke(_ process: ContainerProcess)
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64)
   func closeIO(of process: ContainerProcess) async
+  /// Nobody knows what has become of it: it must not go on.
+  func endUnseen(_ process: ContainerProcess)
   func processClosed(_ process: ContainerProcess)
 }

@@ -72,6 +72,29 @@ struct RecoveryTests {
 
   // MARK: - containerd
 
+  /// Its shim and all that containerd has of it are gone.
+  @Test func whatIsToldToBeLostDoesNotGoOn() async throws {
+    let containerd = try await PrivateContainerd.start()
+    let worker = try await WorkerProcess.start(containerd: containerd.address)
+    let client = try worker.connect()
+    let rootfs = try await RootFilesystem.busybox()
+    try await client.call(
+      "container.create", ["container": "c1", "rootfs": JSON(rootfs), "args": ["sleep", "1000"]])
+    try await client.call("task.start", ["container": "c1"])
+    let pid = try #require(try await client.event("task.started", container: "c1")["pid"].int)
+    await containerd.kill()
+    _ = try await client.event("containerd.disconnected")
+    for shim in containerd.shimPIDs(of: worker.namespace) { kill(shim, SIGKILL) }
+    try containerd.loseTasks(of: worker.namespace)
+    #expect(kill(pid_t(pid), 0) == 0)
+    try await containerd.start()
+    #expect(try await client.event("process.exited", container: "c1")["source"] == "lost")
+    try await ProcessList.untilGone(pid_t(pid))
+    try await client.call("container.delete", ["container": "c1", "force": true])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+  }
+
   @Test func whatEndsWhileContainerdIsAwayIsToldOnce() async throws {
     let containerd = try await PrivateContainerd.start()
     let worker = try await WorkerProcess.start(containerd: containerd.address)

@@ -66,6 +66,15 @@ package final class PrivateContainerd: Sendable {
     _ = await child.wait()
   }
 
+  /// Takes away what it would find of a namespace's tasks when it is started again, and what runc knows of the containers.
+  package func loseTasks(of namespace: String) throws {
+    try FileManager.default.removeItem(atPath: "/run/containerd/runc/\(namespace)")
+    for kind in ["state", "root"] {
+      try FileManager.default.removeItem(
+        atPath: "\(directory)/\(kind)/io.containerd.runtime.v2.task/\(namespace)")
+    }
+  }
+
   /// SIGSTOP, and waits until every thread of it stands.
   package func freeze() async throws {
     guard let child = process.with({ $0 }) else { return }
