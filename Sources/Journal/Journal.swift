@@ -94,6 +94,14 @@ package final class Journal {
     runWaiting()
   }
 
+  /// Returns when everything that is appended so far is written.
+  package func untilWritten() async {
+    if written == appended { return }
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      whenWritten { continuation.resume() }
+    }
+  }
+
   private func runWaiting() {
     let due = waiting.prefix { $0.for <= written }
     waiting.removeFirst(due.count)

@@ -125,7 +125,7 @@ package struct Told: Sendable, Equatable {
   /// When the last one was, by container.
   package internal(set) var last: [String: Int64] = [:]
   /// None of them has been dropped.
-  var isComplete = false
+  package internal(set) var isComplete = false
 
   /// Whether there is one of a container since a time; nil where it may have been dropped.
   package func has(_ container: String, since time: Int64) -> Bool? {

@@ -1,6 +1,7 @@
 internal import ContainerdAPI
 internal import FIFOIO
 internal import Glibc
+internal import Journal
 internal import Logging
 
 extension ContainerRuntime {
@@ -155,7 +156,9 @@ extension ContainerRuntime {
     _ = try await containerd.call(ContainerdService.Tasks.kill, request)
   }
 
+  /// What has been told of its end is written first, here and below: nobody could ask for the exit code afterwards.
   func deleteTaskRPC(_ id: String, timeout: Duration) async throws(RuntimeError) -> CDDeleteResponse {
+    await journal?.untilWritten()
     var request = CDDeleteTaskRequest()
     request.containerID = id
     // Cut short, containerd forgets the task and leaves its shim (seen with 1.6), which no call reaches any more.
@@ -163,6 +166,7 @@ extension ContainerRuntime {
   }
 
   func deleteProcessRPC(_ id: String, _ exec: String, timeout: Duration) async throws(RuntimeError) {
+    await journal?.untilWritten()
     var request = CDDeleteProcessRequest()
     request.containerID = id
     request.execID = exec

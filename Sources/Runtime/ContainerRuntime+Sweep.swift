@@ -95,15 +95,15 @@ extension ContainerRuntime {
     } catch {
       return log.warning("cannot list containers", metadata: ["error": "\(error.message)"])
     }
-    let told = await toldBefore.value
+    let told = await creationsToldBefore.value
     if isSwept { return }
     for placeholder in listed where isPlaceholder(placeholder) {
       Task { @Loop in await removeOrphanedTask(placeholder.id) }
     }
     let ids = Set(listed.map(\.id))
-    for id in bundles where !ids.contains(id) && !isNew(id) && FIFOSet.hasOurs(in: "\(self.bundles)/\(id)") {
-      await clearAway(id)
-    }
+    await clearAway(
+      bundles.filter { !ids.contains($0) && FIFOSet.hasOurs(in: "\(self.bundles)/\($0)") })
+    if isSwept { return }
     for container in remembered where !ids.contains(container.id) && container.isOnlyRemembered {
       drop(container)
     }
@@ -141,18 +141,43 @@ extension ContainerRuntime {
   }
 
   /// containerd has no such container: what is left of it here goes, and that is told.
-  package func clearAway(_ id: String) async {
-    let told = await toldBefore.value
-    let (known, bundle) = (containers[id], bundles + "/" + id)
-    // One that is being started anew, or has not been compared yet, is seen to by that.
-    if isNew(id) || known?.processes.allSatisfy(\.isDeleted) == false { return }
-    if let known { return forget(known) }
-    guard access(bundle, F_OK) == 0, !deletionsUnderWay.contains(id) else { return }
-    if wasDeletionTold(id, told) {
-      rmdir(bundle)
-    } else {
-      forget(Container(id: id, bundle: bundle, metadata: nil))
+  package func clearAway(_ id: String) async { await clearAway([id]) }
+
+  private func clearAway(_ ids: [String]) async {
+    if ids.isEmpty { return }
+    let past = await askWhatWasTold()
+    for id in ids {
+      let (known, bundle) = (containers[id], bundles + "/" + id)
+      // One that is being started anew, or has not been compared yet, is seen to by that.
+      if isNew(id) || known?.processes.allSatisfy(\.isDeleted) == false { continue }
+      if let known {
+        forget(known)
+      } else if access(bundle, F_OK) == 0, !deletionsUnderWay.contains(id) {
+        let container = Container(id: id, bundle: bundle, metadata: nil)
+        if past?.isThere(id) != false { forget(container) } else { removeBundle(of: container) }
+      }
     }
+  }
+
+  /// What the journal has of creations and deletions.
+  private struct Past {
+    let creations: Told
+    let deletions: Told
+
+    /// Whether a client believes that there is such a container: its creation was told, and its deletion not.
+    func isThere(_ id: String) -> Bool {
+      guard let creation = creations.last[id] else {
+        return !creations.isComplete && deletions.last[id] == nil
+      }
+      return creation > deletions.last[id] ?? .min
+    }
+  }
+
+  private func askWhatWasTold() async -> Past? {
+    guard let journal else { return nil }
+    return Past(
+      creations: await journal.told("container.created", since: .min),
+      deletions: await journal.told("container.deleted", since: .min))
   }
 }
 
@@ -161,41 +186,24 @@ extension ContainerRuntime {
   /// How far clocks and the seconds that containerd tells may be apart.
   private static let margin: Int64 = 5_000_000_000
 
-  /// What the last worker told shortly before its end.
-  struct ToldBefore: Sendable {
-    let creations: Told
-    let deletions: Told
-  }
-
-  /// Nil where there was none.
-  func askWhatWasTold() -> Task<ToldBefore?, Never> {
+  /// What the last worker told of creations shortly before its end; nil where there was none.
+  func askForCreationsTold() -> Task<Told?, Never> {
     Task { @Loop in
       guard let journal, journal.lastTimeBefore > 0 else { return nil }
-      let since = journal.lastTimeBefore - 2 * ContainerRuntime.margin
-      return ToldBefore(
-        creations: await journal.told("container.created", since: since),
-        deletions: await journal.told("container.deleted", since: since))
+      return await journal.told(
+        "container.created", since: journal.lastTimeBefore - 2 * ContainerRuntime.margin)
     }
-  }
-
-  /// Nothing but the directory was still to go.
-  private func wasDeletionTold(_ id: String, _ told: ToldBefore?) -> Bool {
-    guard FIFOSet.names(in: "\(bundles)/\(id)").isEmpty, let told, let deletion = told.deletions.last[id]
-    else {
-      return false
-    }
-    return deletion > told.creations.last[id] ?? .min
   }
 
   /// Before anything else is told of a container that the sweep has not come to.
   func tellIfUntold(_ container: ContainerSummary) async {
     if isSwept || !isOurs(container) { return }
-    let told = await toldBefore.value
+    let told = await creationsToldBefore.value
     if !isSwept, !isNew(container.id) { tellUntold(container, told) }
   }
 
-  private func tellUntold(_ container: ContainerSummary, _ told: ToldBefore?) {
-    if !wasTold(container, told?.creations) { tellCreated(container.id) }
+  private func tellUntold(_ container: ContainerSummary, _ told: Told?) {
+    if !wasTold(container, told) { tellCreated(container.id) }
   }
 
   private func isOurs(_ container: ContainerSummary) -> Bool {

@@ -47,7 +47,7 @@ package final class ContainerRuntime {
   var isSwept = false
   /// Of containers that earlier workers left.
   var removals: [String: Task<Result<Void, RuntimeError>, Never>] = [:]
-  lazy var toldBefore = askWhatWasTold()
+  lazy var creationsToldBefore = askForCreationsTold()
   /// Deletions that are told and not written yet.
   var deletionsUnderWay: Set<String> = []
   /// Containers of which this worker has told the creation or the end before that.
@@ -201,7 +201,7 @@ package final class ContainerRuntime {
         if error.kind != .notFound { throw error }
       }
     }
-    // As `forget` says; one that was never started has none yet.
+    // As `removeBundle` says; one that was never started has none yet.
     if !keepsBundles, container.bundle == bundles + "/" + id {
       for directory in [bundles, container.bundle] { mkdir(directory, 0o700) }
     }
@@ -227,12 +227,15 @@ package final class ContainerRuntime {
     containers[container.id] = nil
     samples[container.id] = nil
     if container.hadCutStart { journal?.append(.forgetProcess(container: container.id, exec: "")) }
-    // Only the directory that this worker makes is ever removed.
-    let removesBundle = !keepsBundles && container.bundle == bundles + "/" + container.id
-    if removesBundle { FIFOSet.removeAll(in: container.bundle) }
     tell(.containerDeleted(container.id))
-    guard removesBundle else { return }
-    // It goes last: by it the next worker knows what this one may not have come to tell. There may be FIFOs in it again.
+    removeBundle(of: container)
+  }
+
+  /// Only the directory that this worker makes is ever removed. It goes last, once all that was told is written: by it the
+  /// next worker knows what this one may not have come to tell. There may be FIFOs in it again by then.
+  func removeBundle(of container: Container) {
+    if keepsBundles || container.bundle != bundles + "/" + container.id { return }
+    FIFOSet.removeAll(in: container.bundle)
     guard let journal else { return _ = rmdir(container.bundle) }
     deletionsUnderWay.insert(container.id)
     journal.whenWritten { [weak self] in

@@ -199,7 +199,8 @@ struct AdoptionTests {
     var request = CDDeleteContainerRequest()
     request.id = "untold"
     try await askContainerd(of: life, ContainerdService.Containers.delete, request)
-    for id in ["told", "untold"] { mkdir("\(bundles)/\(id)", 0o700) }
+    // Of the last one not even the creation was told.
+    for id in ["told", "untold", "unknown"] { mkdir("\(bundles)/\(id)", 0o700) }
     try await life.comeAgain()
     _ = try await life.client.event("container.deleted", container: "untold")
     #expect(life.client.history().count { $0["event"] == "container.deleted" } == 1)

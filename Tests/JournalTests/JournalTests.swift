@@ -53,6 +53,27 @@ struct JournalTests {
     await journal.close()
   }
 
+  @Test func whatWaitsForTheFileComesAfterIt() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let journal = try await open(directory)
+    await append(3, to: journal)
+    let written = await Task { @Loop in
+      let goal = journal.appended
+      var order: [UInt64] = []
+      for _ in 0..<2 { journal.whenWritten { order.append(journal.written) } }
+      // Not in the same round, in which nothing can have been written.
+      #expect(order == [] && journal.written < goal)
+      await journal.untilWritten()
+      #expect(order.count == 2 && order.allSatisfy { $0 >= goal })
+      // At once where nothing is under way.
+      journal.whenWritten { order.append(0) }
+      #expect(order.count == 3)
+      return journal.written
+    }.value
+    #expect(written == 3)
+    await journal.close()
+  }
+
   @Test func everythingIsThereAgain() async throws {
     let directory = try Sandbox.newDirectory("journal")
     var record = ProcessRecord(container: "c1", exec: "e1")
