@@ -56,12 +56,12 @@ struct JournalTests {
   @Test func whatWaitsForTheFileComesAfterIt() async throws {
     let directory = try Sandbox.newDirectory("journal")
     let journal = try await open(directory)
-    await append(3, to: journal)
     let written = await Task { @Loop in
+      // In the same round as what follows, before which nothing can be written.
+      append(3, to: journal)
       let goal = journal.appended
       var order: [UInt64] = []
       for _ in 0..<2 { journal.whenWritten { order.append(journal.written) } }
-      // Not in the same round, in which nothing can have been written.
       #expect(order == [] && journal.written < goal)
       await journal.untilWritten()
       #expect(order.count == 2 && order.allSatisfy { $0 >= goal })
