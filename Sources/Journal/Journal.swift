@@ -78,14 +78,10 @@ package final class Journal {
     batch = []
   }
 
-  /// Returns when everything that is appended so far is written.
+  /// Has everything that is appended so far written, without waiting for the round's end, and returns then.
   package func flush() async {
-    if written == appended { return }
     if !batch.isEmpty { hand() }
-    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-      thread.ask(.barrier { continuation.resume() })
-    }
-    takeAnswers()
+    await untilWritten()
   }
 
   /// Does something when everything that is appended so far is written.

@@ -10,8 +10,6 @@ final class JournalThread: Sendable {
     case events(after: UInt64, limit: Int, @Sendable ([StoredEvent]) -> Void)
     /// Of which containers there are events of a name since a time.
     case told(String, since: Int64, @Sendable (Told) -> Void)
-    /// Everything before is written.
-    case barrier(@Sendable () -> Void)
   }
 
   /// What the loop is told.
@@ -112,7 +110,6 @@ final class JournalThread: Sendable {
         switch question {
         case .events(let sequence, let limit, let reply): reply(keeper.events(after: sequence, limit: limit))
         case .told(let name, let time, let reply): reply(keeper.told(name, since: time))
-        case .barrier(let reply): reply()
         }
       }
       guard let stopped = work.stopped else { continue }

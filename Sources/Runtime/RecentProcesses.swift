@@ -19,6 +19,8 @@ struct RecentProcesses {
     if order.count > RecentProcesses.limit, let oldest = order.popFirst() { pids[oldest] = nil }
   }
 
+  /// Remembers the pid, where it belongs to one that had none.
+  ///
   /// - Parameter pid: nil where the event does not tell.
   mutating func holds(_ container: String, exec: String?, pid: UInt32?) -> Bool {
     let key = Key(container: container, exec: exec)
