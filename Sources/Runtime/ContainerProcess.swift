@@ -18,6 +18,8 @@ package final class ContainerProcess {
   /// True when a worker with this one's state directory made it; else it is another client's, whose stdio is left
   /// alone until it is asked for.
   package let isOwn: Bool
+  /// An earlier worker started it, of whose calls containerd's shim may still be carrying one out.
+  let isInherited: Bool
   /// Whether `fifos` are known: events of another client's exec do not tell them.
   var fifosAreKnown: Bool
   /// A size that was asked for before it ran.
@@ -55,6 +57,7 @@ package final class ContainerProcess {
     self.origin = origin
     self.host = host
     isOwn = true
+    isInherited = false
     fifosAreKnown = true
     // The shim of a start that was cut short may have the same paths, and go again.
     try openOutputs(outlastingWriters: true)
@@ -73,6 +76,7 @@ package final class ContainerProcess {
     origin = Origin(key: record.key, orphan: record.orphan)
     self.host = host
     isOwn = true
+    isInherited = true
     fifosAreKnown = true
     isUnsettled = true
     pid = record.pid
@@ -92,6 +96,7 @@ package final class ContainerProcess {
     origin = Origin()
     self.host = host
     isOwn = true
+    isInherited = true
     fifosAreKnown = true
     try resumeStreams()
   }
@@ -105,6 +110,7 @@ package final class ContainerProcess {
     origin = Origin()
     self.host = host
     isOwn = false
+    isInherited = false
     fifosAreKnown = fifos != nil
   }
 

@@ -121,6 +121,8 @@ extension ContainerRuntime {
     }
     Task { @Loop in
       await task.waitForClose()
+      // The end of a Delete that was cut with its worker, perhaps, and before anybody can start the next one.
+      if task.isInherited { await endForgottenShim(of: container.id) }
       if let exit = task.life.exit { removeTask(task, of: container, exit) }
     }
     return true

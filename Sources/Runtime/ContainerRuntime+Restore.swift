@@ -125,10 +125,10 @@ extension ContainerRuntime {
     }
   }
 
-  /// A Delete that the earlier worker's death cut short leaves a shim that knows no task any more: no list shows it, and it
-  /// holds the id. The next Delete does not find the task either, and ends the shim (shim.go, containerd 1.6). One that runs,
+  /// A Delete that its client's death cut short leaves a shim that knows no task any more, or soon will not: no list shows
+  /// it, and it holds the id. The next Delete does not find the task either, and ends the shim (shim.go, containerd 1.6). One that runs,
   /// as somebody has started it meanwhile, is refused.
-  private func endForgottenShim(of id: String) async {
+  func endForgottenShim(of id: String) async {
     do throws(RuntimeError) {
       _ = try await deleteTaskRPC(id, timeout: .seconds(30))
     } catch {

@@ -40,7 +40,7 @@ extension ContainerRuntime {
     attach(process)
     await writeDown(process)
     do throws(RuntimeError) {
-      let created = try await createTaskAfterCutOne(process, in: container, options.checkpoint)
+      let created = try await createTaskOnceFree(process, in: container, options.checkpoint)
       process.setPID(created.pid)
       process.added()
       await journal?.flush()
@@ -68,23 +68,33 @@ extension ContainerRuntime {
   }
 
   /// Of a worker or a containerd that was killed there may still be a Create under way, its task, or its directory: the id
-  /// is taken until that is cleared away.
-  private func createTaskAfterCutOne(
+  /// is taken until that is cleared away. So it is by a shim whose task is gone: containerd tells that before it forgets the
+  /// shim, and does not come to that where the client died that had asked for it.
+  private func createTaskOnceFree(
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     var pause = Duration.milliseconds(10)
-    let end = ContinuousClock.now + ContainerRuntime.patienceWithCutCreate
+    let begin = ContinuousClock.now
     while true {
       do throws(RuntimeError) {
         let created = try await createTask(process, in: container, checkpoint)
         container.hadCutStart = false
         return created
       } catch {
-        guard isDisturbed(error, hadCutStart: container.hadCutStart) else { throw error }
-        if ContinuousClock.now > end { throw RuntimeError(.unavailable, error.message) }
+        let isTaken = error.kind == .alreadyExists && !container.hadCutStart
+        guard isTaken || isDisturbed(error, hadCutStart: container.hadCutStart) else { throw error }
+        if ContinuousClock.now > begin + ContainerRuntime.patienceWithCutCreate {
+          throw RuntimeError(.unavailable, error.message)
+        }
+        if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
+        if let found = try await get(container.id, exec: nil) {
+          // Another client's.
+          if isTaken { throw error }
+          try await removeCutStart(found, of: container)
+        } else if isTaken, ContinuousClock.now > begin + ContainerRuntime.patienceWithDelete {
+          await endForgottenShim(of: container.id)
+        }
       }
-      if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
-      if let found = try await get(container.id, exec: nil) { try await removeCutStart(found, of: container) }
       await Loop.sleep(pause)
       pause = min(pause * 2, .milliseconds(250))
     }
@@ -93,6 +103,9 @@ extension ContainerRuntime {
   /// The shim of containerd 2 waits 5 s for the output of a process of which the Create was cut (init.go), and only the
   /// failure of the next one clears runc's state away.
   private static let patienceWithCutCreate = Duration.seconds(15)
+
+  /// Another client's Delete, or its Create, which has no task at first, has come to its end in this time.
+  private static let patienceWithDelete = Duration.seconds(2)
 
   /// Whether a Create failed of one that is being cleared away: that one's directory was still there, or its removal took
   /// the new one along, which has the same name (bundle.go).

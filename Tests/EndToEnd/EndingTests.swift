@@ -78,6 +78,62 @@ struct EndingTests {
     try await life.finish()
   }
 
+  /// A container whose task has ended, and runc, which holds its deletion up.
+  private func containerWithHeldDeletion(_ bed: TestBed) async throws -> WrappedRunc {
+    let runc = try WrappedRunc.holdingDeletion()
+    try await bed.client.call(
+      "container.create",
+      [
+        "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"],
+        "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]],
+      ])
+    try await bed.client.call("task.start", ["container": "c1"])
+    try await bed.client.call("process.kill", ["container": "c1", "signal": "KILL"])
+    _ = try await bed.client.event("process.closed", container: "c1")
+    return runc
+  }
+
+  /// The shim brings it to its end after the next worker has come, and containerd keeps the shim.
+  @Test(arguments: [0, 300]) func aTaskDeletionThatEndsAfterItsWorkerHoldsNoName(milliseconds: Int)
+    async throws
+  {
+    var life = Life(try await TestBed.start())
+    let runc = try await containerWithHeldDeletion(life.bed)
+    life.client.post("task.delete", ["container": "c1"])
+    let gate = try await runc.heldDeletion()
+    await life.die()
+    try await life.startNext()
+    let epoch = try await life.client.greeting()["epoch"]
+    try await life.client.call("events.subscribe", ["from": ["epoch": epoch, "seq": 0]])
+    // Before or after it has asked for the task, whose shim answers only then.
+    try await Task.sleep(for: .milliseconds(milliseconds))
+    gate.close()
+    _ = try await life.client.event("task.deleted", container: "c1")
+    try await life.client.call("task.start", ["container": "c1"])
+    try await life.bed.removeWith(life.client, "c1")
+    #expect(try await life.bed.containerd.remainingShims(of: life.worker.namespace) == [])
+    try await life.finish()
+  }
+
+  /// So it is with one that another client asked for and did not live to see.
+  @Test func anothersTaskDeletionThatWasCutShortHoldsNoName() async throws {
+    let bed = try await TestBed.start()
+    let runc = try await containerWithHeldDeletion(bed)
+    let other = try await WorkerProcess.start(
+      containerd: bed.containerd.address, namespace: bed.worker.namespace)
+    let client = try other.connect()
+    client.post("task.delete", ["container": "c1"])
+    let gate = try await runc.heldDeletion()
+    other.process.signal(SIGKILL)
+    _ = await other.process.wait()
+    client.close()
+    gate.close()
+    _ = try await bed.client.event("task.deleted", container: "c1")
+    try await bed.client.call("task.start", ["container": "c1"])
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   @Test func aRunThatIsKeptCanBeCancelledWhileItsWorkerStops() async throws {
     let bed = try await TestBed.start()
     let run = bed.client.post(

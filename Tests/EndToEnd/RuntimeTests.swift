@@ -5,28 +5,14 @@ import TestSupport
 /// Which runtime runs a container, with which options, as which user, and what of it stays on disk.
 @Suite(.serialized)
 struct RuntimeTests {
-  /// runc under another name, which leaves a mark for each call.
-  private func markingRunc() throws -> (program: String, mark: String) {
-    let directory = try Sandbox.newDirectory("runc")
-    let (program, mark) = ("\(directory)/marking-runc", "\(directory)/mark")
-    try "#!/bin/sh\necho \"$@\" >>\(mark)\nexec runc \"$@\"\n".write(
-      toFile: program, atomically: true, encoding: .utf8)
-    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
-    return (program, mark)
-  }
-
-  private func marks(_ path: String) -> String {
-    (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
-  }
-
   @Test func optionsOfRuncAreInForceAlsoAfterLoading() async throws {
     let bed = try await TestBed.start()
-    let (program, mark) = try markingRunc()
+    let runc = try WrappedRunc.marking()
     let root = try Sandbox.newDirectory("root")
     let create: JSON = [
       "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"], "user": "1000:1000",
       "runtime": [
-        "name": "io.containerd.runc.v2", "options": ["binary_name": JSON(program), "root": JSON(root)],
+        "name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program), "root": JSON(root)],
       ],
     ]
     try await bed.client.call("container.create", create)
@@ -37,7 +23,7 @@ struct RuntimeTests {
       namespace: bed.worker.namespace)
     let client = try next.connect()
     try await client.call("task.start", ["container": "c1"])
-    #expect(marks(mark).contains(" create "))
+    #expect(runc.marks.contains(" create "))
     #expect(FileManager.default.fileExists(atPath: "\(root)/\(bed.worker.namespace)/c1/state.json"))
     try await client.call("container.delete", ["container": "c1", "force": true])
     client.close()

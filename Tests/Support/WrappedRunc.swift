@@ -1,0 +1,47 @@
+internal import Foundation
+
+/// runc under another name, with a shell script before each of its calls.
+package struct WrappedRunc {
+  package let program: String
+  private let directory: String
+
+  /// - Parameter script: has the arguments of the call in `$@`, and `$directory` for files of its own.
+  package init(_ script: String) throws {
+    directory = try Sandbox.newDirectory("runc")
+    program = directory + "/wrapped-runc"
+    try "#!/bin/sh\ndirectory=\(directory)\n\(script)\nexec runc \"$@\"\n".write(
+      toFile: program, atomically: true, encoding: .utf8)
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
+  }
+
+  /// One that leaves a mark for each call.
+  package static func marking() throws -> WrappedRunc { try WrappedRunc("echo \"$@\" >>$directory/marks") }
+
+  package var marks: String { (try? String(contentsOfFile: directory + "/marks", encoding: .utf8)) ?? "" }
+
+  /// One whose deletion does not go on before `passDeletion()`.
+  package static func holdingDeletion() throws -> WrappedRunc {
+    let runc = try WrappedRunc(
+      "case \" $* \" in *' delete '*) if [ -p $directory/gate ]; then read x <$directory/gate; fi;; esac")
+    guard mkfifo(runc.directory + "/gate", 0o600) == 0 else { throw SystemError(call: "mkfifo") }
+    return runc
+  }
+
+  /// Waits until the deletion is held, and gives the gate: closed, it lets this one go on, and all that come.
+  package func heldDeletion() async throws -> Descriptor {
+    let gate = directory + "/gate"
+    return try await offPool {
+      let deadline = Date(timeIntervalSinceNow: 20)
+      while true {
+        // Fails while nobody is there to read; one that waits for that would wait for ever.
+        let end = open(gate, O_WRONLY | O_CLOEXEC | O_NONBLOCK)
+        if end < 0, errno == ENXIO, Date() < deadline {
+          usleep(5000)
+          continue
+        }
+        guard end >= 0, unlink(gate) == 0 else { throw SystemError(call: "open \(gate)") }
+        return Descriptor(end)
+      }
+    }
+  }
+}
