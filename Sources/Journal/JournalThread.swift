@@ -1,3 +1,4 @@
+internal import CLinux
 internal import FIFOIO
 internal import Glibc
 internal import Synchronization
@@ -59,6 +60,7 @@ final class JournalThread: Sendable {
     _ file: JournalFile, opened: @escaping @Sendable (Result<JournalFile.Contents, any Error>) -> Void
   ) {
     let body = Body { [self] in
+      clinux_name_thread("journal")
       do {
         let keeper = JournalKeeper(file, answer: answer)
         opened(.success(try keeper.open()))

@@ -166,6 +166,27 @@ struct AdoptionTests {
     try await life.finish()
   }
 
+  /// Nor is one that was seen and is not yet written when the worker dies: until then containerd must not forget it.
+  @Test func anExitThatIsNotYetWrittenIsNotLost() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["sleep", "1000"])
+    let exec: JSON = ["container": "c1", "process": "e1", "args": ["sleep", "1000"], "attach": [:]]
+    let pid = try await life.client.call("process.exec", exec)["pid"].int
+    let journal = try await StoppedThread.of(life.worker.process, named: "journal")
+    kill(try #require(pid.map(pid_t.init)), SIGTERM)
+    // Time in which it would be told and deleted.
+    try await Task.sleep(for: .milliseconds(500))
+    life.worker.process.signal(SIGKILL)
+    await journal.release()
+    await life.die()
+    try #require(life.client.history().allSatisfy { $0["event"] != "process.exited" })
+    try await life.comeAgain()
+    let exit = try await life.client.event("process.exited", container: "c1", process: "e1")
+    #expect(exit["exit_code"] == 143 && exit["source"] == "reconcile")
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
   /// A worker that was killed between containerd's deletion of a container and its own leaves the telling to the next.
   @Test func aDeletionThatWasCutShortIsTold() async throws {
     var life = Life(try await TestBed.start())
