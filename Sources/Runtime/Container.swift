@@ -33,7 +33,7 @@ package final class Container {
   /// Such kills that have been put down to a process.
   var knownKills: UInt64 = 0
   /// Execs that are deleted in containerd and kept for whoever asks, the oldest first.
-  private var ended: [String] = []
+  private var ended: [ContainerProcess] = []
 
   static let rememberedExecs = 256
 
@@ -66,14 +66,22 @@ package final class Container {
   /// Keeps an exec that containerd no longer knows: its exit, and output that nobody has read. Only the last ones.
   func remember(_ process: ContainerProcess) {
     guard let exec = process.exec else { return }
-    ended.append(exec)
+    // A health check has the same name again and again.
+    ended.removeAll { $0.exec == exec }
+    ended.append(process)
     while ended.count > Container.rememberedExecs {
       let oldest = ended.removeFirst()
-      if let process = execs[oldest], process.isDeleted || !process.isOwn {
-        process.forget()
-        execs[oldest] = nil
-      }
+      guard let exec = oldest.exec, execs[exec] === oldest else { continue }
+      oldest.forget()
+      execs[exec] = nil
     }
+  }
+
+  /// Their task is gone.
+  func forgetExecs() {
+    for exec in execs.values { exec.forget() }
+    execs = [:]
+    ended = []
   }
 }
 

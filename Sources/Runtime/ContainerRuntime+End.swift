@@ -54,8 +54,7 @@ extension ContainerRuntime {
       exec.release()
     }
     for process in container.processes { recent.add(container.id, exec: process.exec, pid: process.pid) }
-    for exec in container.execs.values { exec.forget() }
-    container.execs = [:]
+    container.forgetExecs()
     task.release()
     container.task = nil
     samples[container.id] = nil
