@@ -12,8 +12,12 @@ extension ContainerRuntime {
 
   /// Delete of a task, once its output is out. Forced: kills all its processes first and waits for the end.
   package func deleteTask(_ id: String, force: Bool) async throws(RuntimeError) -> ExitStatus {
+    // One that goes by itself meanwhile is as deleted as it was asked to be.
+    let known = containers[id]?.task
     let container = try await load(id)
-    guard let process = container.task else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    guard let process = container.task ?? known else {
+      throw RuntimeError(.notFound, "container \(id) has no task")
+    }
     if process.isRunning {
       guard force else { throw RuntimeError(.wrongState, "the task of container \(id) is running") }
       do throws(RuntimeError) {
@@ -26,7 +30,12 @@ extension ContainerRuntime {
     process.discardUnread()
     await process.waitForClose()
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
-    guard container.task === process else { throw RuntimeError(.notFound, "container \(id) has no task") }
+    guard container.task === process else {
+      guard let exit = process.life.exit else {
+        throw RuntimeError(.notFound, "container \(id) has no task")
+      }
+      return exit
+    }
     process.isBeingDeleted = true
     defer { process.isBeingDeleted = false }
     let answer: CDDeleteResponse

@@ -206,6 +206,34 @@ struct AdoptionTests {
     try await life.finish()
   }
 
+  /// The task that it is asked for may be found gone only then.
+  @Test func aTaskThatHasGoneMeanwhileIsDeletedWithItsExit() async throws {
+    let containerd = try await PrivateContainerd.start()
+    let worker = try await WorkerProcess.start(containerd: containerd.address)
+    let client = try worker.connect()
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    try await client.call(
+      "container.create", ["container": "c1", "rootfs": rootfs, "args": ["sh", "-c", "exit 7"]])
+    try await client.call("task.start", ["container": "c1"])
+    _ = try await client.event("process.closed", container: "c1")
+    worker.process.signal(SIGKILL)
+    _ = await worker.process.wait()
+    let other = try await WorkerProcess.start(containerd: containerd.address, namespace: worker.namespace)
+    try await other.connect().call("task.delete", ["container": "c1"])
+    #expect(await other.terminate() == .exited(0))
+    // What it asks is answered after the command has come.
+    try await containerd.freeze()
+    let next = try await WorkerProcess.start(
+      containerd: containerd.address, stateDirectory: worker.stateDirectory, namespace: worker.namespace)
+    let nextClient = try next.connect()
+    let deletion = nextClient.post("task.delete", ["container": "c1"])
+    try await nextClient.call("ping")
+    containerd.thaw()
+    #expect(try await nextClient.result(of: deletion)["exit_code"] == 7)
+    try await nextClient.call("container.delete", ["container": "c1"])
+    #expect(await next.terminate() == .exited(0))
+  }
+
   /// The directory is the last that goes, after the event is written: by it the next worker knows.
   @Test func aDeletionIsToldOnceWhereverItWasCutShort() async throws {
     var life = Life(try await TestBed.start())
