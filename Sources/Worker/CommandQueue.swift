@@ -39,29 +39,35 @@ final class CommandQueue {
       let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
       ticket.run({ () async throws(ProtocolError) in try await body(context) }, finished: {})
     case .container:
-      let lane = lane(route)
-      let gate = openGate(for: ticket)
-      lane.enter {
-        let context = CommandContext(ticket: ticket, lane: lane, gate: gate.map { $0.gate })
-        ticket.run({ () async throws(ProtocolError) in try await body(context) }) {
-          lane.leave()
-          if let gate { self.close(gate.key, gate.gate) }
-        }
-      }
+      let (lane, gate) = (lane(route), openGate(for: ticket))
+      let context = CommandContext(ticket: ticket, lane: lane, gate: gate?.gate)
+      enter(lane, gate, ticket) { () async throws(ProtocolError) in try await body(context) }
     case .stdin(let container, let process), .output(let container, let process):
-      let lane = lane(route)
       let before = gates[Key(container: container, process: process)] ?? []
-      let gate = openGate(for: ticket)
-      lane.enter {
-        let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
-        ticket.run({ () async throws(ProtocolError) in
-          for gate in before { await gate.pass() }
-          return try await body(context)
-        }) {
-          lane.leave()
-          if let gate { self.close(gate.key, gate.gate) }
-        }
+      let context = CommandContext(ticket: ticket, lane: nil, gate: nil)
+      enter(lane(route), openGate(for: ticket), ticket) { () async throws(ProtocolError) in
+        for gate in before { await gate.pass() }
+        return try await body(context)
       }
+    }
+  }
+
+  /// Runs a command when it is its turn; one that is stopped before leaves nothing behind, however long it would have had
+  /// to wait.
+  private func enter(
+    _ lane: Lane, _ gate: (key: Key, gate: Gate)?, _ ticket: Ticket,
+    _ body: @escaping @Loop () async throws(ProtocolError) -> JSONValue
+  ) {
+    let place = lane.enter {
+      ticket.run(body) {
+        lane.leave()
+        if let gate { self.close(gate.key, gate.gate) }
+      }
+    }
+    guard let place else { return }
+    ticket.leaveQueue = {
+      lane.withdraw(place)
+      if let gate { self.close(gate.key, gate.gate) }
     }
   }
 

@@ -29,6 +29,9 @@ final class Ticket {
   /// It waits for the reply of another one of its key.
   var hasJoined = false
 
+  /// Gives its place in the queue up, while it has one.
+  var leaveQueue: (@Loop () -> Void)?
+
   /// How long a stopped command may take to say what became of it.
   static let grace = Duration.seconds(2)
 
@@ -50,6 +53,7 @@ final class Ticket {
     _ body: @escaping @Loop () async throws(ProtocolError) -> JSONValue, finished: @escaping @Loop () -> Void
   ) {
     guard state == .queued else { return finished() }
+    leaveQueue = nil
     state = .running
     startedAt = Time.monotonicMicroseconds
     task = Task { @Loop in
@@ -142,6 +146,8 @@ final class Ticket {
     state = .replied
     for timer in timers { Poller.shared.cancel(timer) }
     timers = []
+    leaveQueue?()
+    leaveQueue = nil
     if first { connection.replied(self) }
     let actions = afterReply
     afterReply = []

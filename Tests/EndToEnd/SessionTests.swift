@@ -167,6 +167,33 @@ struct SessionTests {
     try await bed.finish()
   }
 
+  /// However many there are: each would be kept, and visited one by one when their turn comes.
+  @Test func commandsThatAreStoppedInTheQueueLeaveIt() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    let fifo = "\(bed.worker.stateDirectory)/bundles/c1/init-stdout"
+    let writer = Descriptor(open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC))
+    try #require(writer.rawValue >= 0)
+    // It waits for the end of the output.
+    let deletion = bed.client.post("task.delete", ["container": "c1", "force": true])
+    for _ in 0..<4 {
+      let stopped = (0..<32).map { _ in
+        bed.client.post("task.pause", ["container": "c1"], extra: ["deadline_ms": 0])
+      }
+      for id in stopped {
+        let error = try await bed.client.reply(to: id)["error"]
+        #expect(error["code"] == "deadline_exceeded" && error["effect"] == "none")
+      }
+    }
+    let last = bed.client.post("task.resume", ["container": "c1"])
+    #expect(try await bed.client.call("worker.status")["queue"]["waiting"] == 2)
+    writer.close()
+    #expect(try await bed.client.result(of: deletion)["exit_code"] == 137)
+    #expect(try await bed.client.reply(to: last)["error"]["code"] == "not_found")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   @Test func aClientThatNeverReadsDisturbsNobody() async throws {
     let bed = try await TestBed.start()
     let deaf = try #require(try UnixSocket.connect(bed.worker.socket))
