@@ -28,6 +28,13 @@ final class CommandQueue {
 
   /// Commands queued or running in lanes.
   var length: Int { lanes.values.reduce(0) { $0 + $1.length } }
+  /// Whether a command changes a container, or waits for that.
+  var isAtContainers: Bool {
+    lanes.contains { route, lane in
+      guard case .container = route else { return false }
+      return lane.length > 0
+    }
+  }
   var laneCount: Int { lanes.count }
 
   func admit(

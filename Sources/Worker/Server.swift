@@ -143,9 +143,11 @@ final class Server {
 
   /// Every command gets its reply, and who reads gets what was to be told.
   private func drain() async {
-    await wait(atMost: Server.drainTime) { connections.values.allSatisfy { $0.isIdle } }
+    // A client that has gone may have left something in a lane.
+    let isIdle = { @Loop [self] in !queue.isAtContainers && connections.values.allSatisfy { $0.isIdle } }
+    await wait(atMost: Server.drainTime, until: isIdle)
     for connection in connections.values { connection.stopAll() }
-    await wait(atMost: Ticket.grace + .seconds(1)) { connections.values.allSatisfy { $0.isIdle } }
+    await wait(atMost: Ticket.grace + .seconds(1), until: isIdle)
     for connection in connections.values { connection.finish() }
     await wait(atMost: Connection.farewell) { connections.isEmpty }
     for connection in connections.values { connection.close() }

@@ -31,6 +31,32 @@ struct ServiceTests {
     #expect(try await bed.containerd.remainingShims(of: bed.worker.namespace) == [])
   }
 
+  /// Nor is the call cut that a client did not wait for.
+  @Test func whatAClientLeftBehindFinishesAtSIGTERM() async throws {
+    let bed = try await TestBed.start()
+    let runc = try WrappedRunc.holdingDeletion()
+    try await bed.client.call(
+      "container.create",
+      [
+        "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["true"],
+        "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]],
+      ])
+    try await bed.client.call("task.start", ["container": "c1"])
+    _ = try await bed.client.event("process.closed", container: "c1")
+    let other = try bed.worker.connect()
+    other.post("task.delete", ["container": "c1"])
+    let gate = try await runc.heldDeletion()
+    other.close()
+    bed.worker.process.signal(SIGTERM)
+    _ = try await bed.client.event("worker.draining")
+    // Time in which it would be gone.
+    try await Task.sleep(for: .milliseconds(200))
+    try await bed.client.call("ping")
+    gate.close()
+    _ = try await bed.client.event("task.deleted", container: "c1")
+    #expect(await bed.worker.process.wait(seconds: 20) == .exited(0))
+  }
+
   @Test func whatDoesNotEndIsStoppedAndGetsItsReply() async throws {
     let bed = try await TestBed.start()
     let client = bed.client
