@@ -47,9 +47,10 @@ static uint64_t place(const clinux_ring *ring, uint64_t offset) {
 }
 
 /// A read that was under way when the process died has happened if its bytes are where the mark was. Bytes that look like
-/// the mark are taken for it: one chance in 256 to the power of their number, at most of 16.
+/// the mark are taken for it: one chance in 256 to the power of their number, at most of 16. A skip has happened.
 static void settle(clinux_ring *ring) {
   struct header *h = ring->header;
+  if (h->start > h->end) clinux_ring_skip(ring, h->start - h->end);
   if (h->incoming == 0) return;
   size_t marked = h->incoming < MARK ? h->incoming : MARK;
   if (memcmp(ring->data + place(ring, h->end), h->mark, marked) != 0) STORE(h->end, h->end + h->incoming);
@@ -57,8 +58,10 @@ static void settle(clinux_ring *ring) {
 }
 
 static bool is_sound(const struct header *h, off_t length) {
+  // Where a skip was cut short the start lies beyond the end.
+  uint64_t end = h->start > h->end ? h->start : h->end;
   return h->magic == MAGIC && h->size % PAGE == 0 && h->size > 0 && (uint64_t)length == h->size + PAGE &&
-         h->base <= h->start && h->start <= h->end && h->end - h->start <= h->size && h->incoming <= h->size;
+         h->base <= h->start && end - h->start <= h->size && h->position <= end && h->incoming <= h->size;
 }
 
 /// The header and the data, and behind them the data once more.
@@ -193,9 +196,12 @@ const void *clinux_ring_bytes(const clinux_ring *ring, uint64_t offset) { return
 
 void clinux_ring_skip(clinux_ring *ring, uint64_t count) {
   struct header *h = ring->header;
-  clinux_ring_drop(ring, h->end);
-  STORE(h->end, h->end + count);
-  clinux_ring_drop(ring, h->end);
+  uint64_t end = h->end + count;
+  // The start first: never are there bytes in between that nobody has put there.
+  STORE(h->start, end);
+  STORE(h->position, end);
+  STORE(h->end, end);
+  STORE(h->base, end);
 }
 
 void clinux_ring_drop(clinux_ring *ring, uint64_t offset) {

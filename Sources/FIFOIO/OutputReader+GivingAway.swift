@@ -43,7 +43,6 @@ extension OutputReader {
       case .moved(let count):
         buffer.skip(count)
         buffer.trim()
-        position = bytesRead
         givenAway = bytesRead
         pace(count)
       case .end: finish(.eof)

@@ -36,7 +36,6 @@ extension StdinWriter {
       case .moved(let count):
         machine.relayed(count)
         buffer.skip(count)
-        buffer.position = buffer.end
         try pipe.watch(true)
       case .sourceIsEmpty where closesWithPipe:
         closePipe()

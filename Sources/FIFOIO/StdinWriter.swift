@@ -43,8 +43,11 @@ package final class StdinWriter: ReadinessHandler {
   ) throws(SystemError) {
     self.path = path
     buffer = try StreamBuffer(limit: StdinWriter.capacity, path: store, existing: resuming)
+    // What is not kept any more is not to be written.
+    let written = max(buffer.position, buffer.start)
+    buffer.position = written
     machine = StdinMachine(
-      accepted: buffer.end, pending: Int(buffer.end - buffer.position), closed: buffer.ended != 0)
+      accepted: buffer.end, pending: Int(buffer.end - written), closed: buffer.ended != 0)
     self.closeIO = closeIO
     self.onBreak = onBreak
     self.onCredit = onCredit
@@ -145,8 +148,8 @@ package final class StdinWriter: ReadinessHandler {
       case .closeDescriptor: closeDescriptor()
       case .closeIO: closeIO()
       case .drop:
-        buffer.drop(before: .max)
         buffer.position = buffer.end
+        buffer.drop(before: .max)
         buffer.trim()
         waiters.resume()
       }

@@ -92,7 +92,7 @@ struct StreamBuffer: ~Copyable {
       start: clinux_ring_bytes(ring, offset), count: min(limit, Int(end - offset)))
   }
 
-  /// So many bytes have gone by elsewhere; nothing is kept.
+  /// So many bytes have gone by elsewhere: nothing is kept, and the position is behind them.
   func skip(_ count: Int) {
     if let ring { clinux_ring_skip(ring, UInt64(count)) }
   }

@@ -139,6 +139,39 @@ struct StreamBufferTests {
     }
   }
 
+  /// Bytes that went by elsewhere are in no memory: after each of the stores none may be taken to be kept.
+  @Test(arguments: [1, 2, 3, 4]) func aSkipThatWasCutShortIsSettled(stores: Int) throws {
+    try inDirectory { path in
+      do {
+        let buffer = try StreamBuffer(limit: 5000, path: path)
+        try append(100, to: buffer)
+        buffer.position = 100
+        buffer.drop(before: 100)
+      }
+      // The start, the position, the end, and the offset at the beginning of the data.
+      for place in [16, 40, 24, 32].prefix(stores) { try set(150, at: place, in: path) }
+      let settled = try StreamBuffer(limit: 5000, path: path, existing: true)
+      #expect((settled.start, settled.position, settled.end) == (150, 150, 150))
+      try append(20, to: settled)
+      let right = isRight(settled)
+      #expect(right && settled.count == 20)
+    }
+  }
+
+  private func set(_ number: UInt64, at place: off_t, in path: String) throws {
+    let file = open(path, O_RDWR)
+    defer { close(file) }
+    try withUnsafeBytes(of: number) { try #require(pwrite(file, $0.baseAddress, 8, place) == 8) }
+  }
+
+  @Test func aPositionBehindTheEndIsRefused() throws {
+    try inDirectory { path in
+      do { try append(100, to: try StreamBuffer(limit: 5000, path: path)) }
+      try set(101, at: 40, in: path)
+      #expect(throws: SystemError.self) { _ = try StreamBuffer(limit: 1, path: path, existing: true) }
+    }
+  }
+
   @Test func whatIsNoRingIsRefused() throws {
     try inDirectory { path in
       for content in ["", "a letter", String(repeating: "x", count: 9000)] {

@@ -35,7 +35,7 @@ ssize_t clinux_ring_read(clinux_ring *ring, int fifo, size_t limit);
 bool clinux_ring_append(clinux_ring *ring, const void *bytes, size_t count);
 /// What is kept from an offset on, in one piece: the ring is mapped twice in a row.
 const void *clinux_ring_bytes(const clinux_ring *ring, uint64_t offset);
-/// So many bytes have gone by elsewhere; nothing is kept.
+/// So many bytes have gone by elsewhere: nothing is kept, and the position is behind them.
 void clinux_ring_skip(clinux_ring *ring, uint64_t count);
 /// Forgets what comes before an offset.
 void clinux_ring_drop(clinux_ring *ring, uint64_t offset);
