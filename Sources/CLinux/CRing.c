@@ -26,9 +26,11 @@ struct header {
   uint64_t base;
   uint64_t position;
   uint32_t ended;
-  /// Bytes that are being read to `end`; what is there as long as they are not.
-  uint32_t incoming;
+  uint32_t unused;
+  /// What is at `end` as long as the bytes that are being read there have not come.
   unsigned char mark[MARK];
+  /// The end once they have; not beyond it where none are being read.
+  uint64_t coming;
 };
 
 struct clinux_ring {
@@ -51,17 +53,18 @@ static uint64_t place(const clinux_ring *ring, uint64_t offset) {
 static void settle(clinux_ring *ring) {
   struct header *h = ring->header;
   if (h->start > h->end) clinux_ring_skip(ring, h->start - h->end);
-  if (h->incoming == 0) return;
-  size_t marked = h->incoming < MARK ? h->incoming : MARK;
-  if (memcmp(ring->data + place(ring, h->end), h->mark, marked) != 0) STORE(h->end, h->end + h->incoming);
-  STORE(h->incoming, 0);
+  if (h->coming <= h->end) return;
+  size_t incoming = h->coming - h->end, marked = incoming < MARK ? incoming : MARK;
+  bool came = memcmp(ring->data + place(ring, h->end), h->mark, marked) != 0;
+  if (came) STORE(h->end, h->coming); else STORE(h->coming, h->end);
 }
 
 static bool is_sound(const struct header *h, off_t length) {
   // Where a skip was cut short the start lies beyond the end.
   uint64_t end = h->start > h->end ? h->start : h->end;
   return h->magic == MAGIC && h->size % PAGE == 0 && h->size > 0 && (uint64_t)length == h->size + PAGE &&
-         h->base <= h->start && end - h->start <= h->size && h->position <= end && h->incoming <= h->size;
+         h->base <= h->start && end - h->start <= h->size && h->position <= end &&
+         (h->coming <= end || h->coming - h->start <= h->size);
 }
 
 /// The header and the data, and behind them the data once more.
@@ -170,13 +173,12 @@ ssize_t clinux_ring_read(clinux_ring *ring, int fifo, size_t limit) {
   // A system call writes it: where there is no memory for the page that is an error and no SIGBUS.
   if (getrandom(target, MARK, 0) != MARK) { errno = EFAULT; return -1; }
   memcpy(h->mark, target, MARK);
-  STORE(h->incoming, (uint32_t)count);
+  STORE(h->coming, h->end + count);
   ssize_t got;
   do { got = read(fifo, target, count); } while (got < 0 && errno == EINTR);
-  if (got > 0) STORE(h->end, h->end + (uint64_t)got);
-  int error = errno;
-  STORE(h->incoming, 0);
-  errno = error;
+  uint64_t end = h->end + (got > 0 ? (uint64_t)got : 0);
+  STORE(h->coming, end);
+  STORE(h->end, end);
   return got;
 }
 

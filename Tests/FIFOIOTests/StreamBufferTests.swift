@@ -118,17 +118,17 @@ struct StreamBufferTests {
     try inDirectory { path in
       let buffer = try StreamBuffer(limit: 5000, path: path)
       try append(100, to: buffer)
-      // As the header is just before the bytes come, and just after.
+      // As the header is just before the bytes come, just after, and when they are counted.
       let data = (0..<size).map { byte(100 + UInt64($0)) }
-      for arrived in [false, true] {
-        let copy = "\(path)-\(arrived)"
+      for (arrived, counted) in [(false, false), (true, false), (true, true)] {
+        let copy = "\(path)-\(arrived)-\(counted)"
         try #require(system("cp \(path) \(copy)") == 0)
         let file = open(copy, O_RDWR)
         defer { close(file) }
         let mark = [UInt8](repeating: 0xC1, count: 16)
-        var incoming = UInt32(size)
-        #expect(pwrite(file, &incoming, 4, 52) == 4)
         #expect(pwrite(file, mark, 16, 56) == 16)
+        try set(UInt64(100 + size), at: 72, in: copy)
+        if counted { try set(UInt64(100 + size), at: 24, in: copy) }
         #expect(pwrite(file, mark, 16, 4096 + 100) == 16)
         if arrived { #expect(pwrite(file, data, size, 4096 + 100) == size) }
         let settled = try StreamBuffer(limit: 5000, path: copy, existing: true)
