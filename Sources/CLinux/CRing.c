@@ -31,6 +31,7 @@ struct header {
   unsigned char mark[MARK];
   /// The end once they have; not beyond it where none are being read.
   uint64_t coming;
+  uint64_t ends_at;
 };
 
 struct clinux_ring {
@@ -141,6 +142,8 @@ uint64_t clinux_ring_position(const clinux_ring *ring) { return ring->header->po
 void clinux_ring_set_position(clinux_ring *ring, uint64_t position) { STORE(ring->header->position, position); }
 uint32_t clinux_ring_ended(const clinux_ring *ring) { return ring->header->ended; }
 void clinux_ring_set_ended(clinux_ring *ring, uint32_t how) { STORE(ring->header->ended, how); }
+uint64_t clinux_ring_ends_at(const clinux_ring *ring) { return ring->header->ends_at; }
+void clinux_ring_set_ends_at(clinux_ring *ring, uint64_t offset) { STORE(ring->header->ends_at, offset); }
 
 /// Makes room for so many bytes behind the end, where the mark has room, too.
 static unsigned char *make_room(clinux_ring *ring, size_t count) {

@@ -33,15 +33,17 @@ package struct StdinMachine: Sendable, Equatable {
   package private(set) var pending = 0
   package private(set) var closeAsked = false
   /// Where it closes once so much is accepted.
-  private var closesAt: UInt64?
+  package private(set) var closesAt: UInt64?
   private var started = false
   private var closeIODone = false
 
   package init() {}
 
-  /// One that goes on: so much was accepted, so much of it is not written, and it was closed behind that.
-  package init(accepted: UInt64, pending: Int, closed: Bool) {
-    (self.accepted, self.pending, closeAsked) = (accepted, pending, closed)
+  /// One that goes on: so much was accepted, so much of it is not written, and it was closed behind that, or is to be
+  /// where an offset is reached.
+  package init(accepted: UInt64, pending: Int, closed: Bool, closesAt: UInt64? = nil) {
+    (self.accepted, self.pending, self.closesAt) = (accepted, pending, closesAt)
+    closeAsked = closed || closesAt.map { $0 <= accepted } ?? false
   }
 
   package enum Refusal: Error, Sendable, Equatable {
@@ -77,12 +79,12 @@ package struct StdinMachine: Sendable, Equatable {
     return settle()
   }
 
-  /// Asked to close once everything before an offset is accepted.
+  /// Asked to close once everything before an offset is accepted. The first such offset stays.
   package mutating func close(at offset: UInt64) throws(Refusal) -> [Action] {
     if offset < accepted { throw .misplaced(accepted: accepted) }
     if offset == accepted { return close() }
     if closeAsked { throw .closed }
-    closesAt = offset
+    closesAt = closesAt ?? offset
     return []
   }
 

@@ -47,7 +47,8 @@ package final class StdinWriter: ReadinessHandler {
     let written = max(buffer.position, buffer.start)
     buffer.position = written
     machine = StdinMachine(
-      accepted: buffer.end, pending: Int(buffer.end - written), closed: buffer.ended != 0)
+      accepted: buffer.end, pending: Int(buffer.end - written), closed: buffer.ended != 0,
+      closesAt: buffer.endsAt == 0 ? nil : buffer.endsAt)
     self.closeIO = closeIO
     self.onBreak = onBreak
     self.onCredit = onCredit
@@ -140,6 +141,7 @@ package final class StdinWriter: ReadinessHandler {
   }
 
   func perform(_ actions: [StdinMachine.Action]) {
+    if let offset = machine.closesAt { buffer.endsAt = offset }
     if machine.closeAsked { buffer.ended = 1 }
     for action in actions {
       switch action {

@@ -69,6 +69,12 @@ struct StreamBuffer: ~Copyable {
     nonmutating set { if let ring { clinux_ring_set_ended(ring, newValue) } }
   }
 
+  /// Where the stream is to end; 0 while nobody has said.
+  var endsAt: UInt64 {
+    get { ring.map(clinux_ring_ends_at) ?? 0 }
+    nonmutating set { if let ring { clinux_ring_set_ends_at(ring, newValue) } }
+  }
+
   /// Appends what a FIFO has: so many bytes, 0 at its end, nil when there is nothing yet.
   func read(from fifo: borrowing Descriptor, atMost limit: Int) throws(SystemError) -> Int? {
     guard let ring else { return nil }

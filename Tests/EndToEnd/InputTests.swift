@@ -89,6 +89,22 @@ struct InputTests {
     try await bed.finish()
   }
 
+  /// The close was answered: who writes what is missing need not know of it.
+  @Test func aCloseAheadOutlivesTheWorker() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["cat"], stdin: true)
+    try await life.client.call("stdio.write", ["container": "c1", "text": "all "])
+    #expect(try await life.client.call("stdio.close", ["container": "c1", "offset": 10])["offset"] == 4)
+    await life.die()
+    try await life.comeAgain()
+    try await life.client.call("stdio.attach", ["container": "c1"])
+    try await life.client.call("stdio.write", ["container": "c1", "text": "of it\n", "offset": 4])
+    let closed = try await life.client.event("process.closed", container: "c1")
+    #expect(closed["stdout"] == ["bytes": 10, "end": "eof"])
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
   /// What is accepted is kept in a file that is mapped, where a page that the disk has no room for would be a SIGBUS.
   @Test func aFullDiskRefusesWhatItCannotKeep() async throws {
     let containerd = try await PrivateContainerd.shared()

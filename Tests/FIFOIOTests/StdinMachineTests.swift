@@ -108,4 +108,24 @@ struct StdinMachineTests {
     #expect(try stdin.close(at: 8) == [])
     #expect(throws: StdinMachine.Refusal.closed) { try stdin.close(at: 9) }
   }
+
+  @Test func theFirstOffsetStaysUntilAClosingWithoutOne() throws {
+    var stdin = StdinMachine()
+    _ = stdin.processStarted() + stdin.shimIsReady() + stdin.opened()
+    #expect(try stdin.close(at: 8) == [])
+    #expect(try stdin.close(at: 9) == [])
+    #expect(try stdin.close(at: 7) == [])
+    #expect(stdin.closesAt == 8)
+    #expect(stdin.close() == [.closeDescriptor, .closeIO])
+  }
+
+  /// The kill came before the close that the last byte brings was written down, or long before.
+  @Test(arguments: [8, 5] as [UInt64]) func anotherOneClosesAtTheOffset(accepted: UInt64) throws {
+    var stdin = StdinMachine(accepted: accepted, pending: 0, closed: false, closesAt: 8)
+    _ = stdin.processStarted() + stdin.shimIsReady()
+    if accepted == 8 { return #expect(stdin.opened() == [.closeDescriptor, .closeIO]) }
+    #expect(stdin.opened() == [])
+    #expect(try stdin.accept(3) == [.write])
+    #expect(stdin.wrote(3) == [.closeDescriptor, .closeIO])
+  }
 }

@@ -20,11 +20,14 @@ void clinux_ring_close(clinux_ring *ring);
 /// The offset of the oldest byte that is kept, and of the next one to come.
 uint64_t clinux_ring_start(const clinux_ring *ring);
 uint64_t clinux_ring_end(const clinux_ring *ring);
-/// Two numbers of the user's: the first byte that nobody has taken, and how the stream ended (0: it has not).
+/// Three numbers of the user's: the first byte that nobody has taken, how the stream ended (0: it has not), and where it is
+/// to end (0: nobody has said).
 uint64_t clinux_ring_position(const clinux_ring *ring);
 void clinux_ring_set_position(clinux_ring *ring, uint64_t position);
 uint32_t clinux_ring_ended(const clinux_ring *ring);
 void clinux_ring_set_ended(clinux_ring *ring, uint32_t how);
+uint64_t clinux_ring_ends_at(const clinux_ring *ring);
+void clinux_ring_set_ends_at(clinux_ring *ring, uint64_t offset);
 
 /// Reads what a FIFO has, at most so much, over the oldest bytes where there is no other place.
 ///
