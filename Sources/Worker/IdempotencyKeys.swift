@@ -29,6 +29,8 @@ final class IdempotencyKeys {
     var state: State
     /// It began as one that was cut short.
     var wasUncertain = false
+    /// Is to find out what became of that, where that does not tell before.
+    weak var resolver: Ticket?
   }
 
   private let journal: Journal
@@ -69,6 +71,7 @@ final class IdempotencyKeys {
     case .uncertain:
       entries[key]?.state = .running([])
       entries[key]?.wasUncertain = true
+      entries[key]?.resolver = ticket
       return .resolve(entry.stored)
     }
   }
@@ -150,10 +153,13 @@ final class IdempotencyKeys {
     let running = entry
     entry.stored.reply = reply
     entry.state = .done(reply)
+    entry.resolver = nil
     entries[key] = entry
     // Before those who wait are told: their replies wait for it.
     journal.append(.key(entry.stored))
     answer(running, reply)
+    // It is still behind the one that was cut short, whose end this is.
+    if let resolver = running.resolver, resolver.state == .queued { resolver.answer(reply) }
   }
 
   private func answer(_ entry: Entry, _ reply: StoredKey.Reply) {

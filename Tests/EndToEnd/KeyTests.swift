@@ -67,6 +67,28 @@ struct KeyTests {
     try await bed.finish()
   }
 
+  /// Sent again while the stopped one still clears away, it waits for what that one says in the end.
+  @Test func aRunThatIsClearedAwayAfterItsReplyIsNotRepeated() async throws {
+    let bed = try await TestBed.start()
+    let runc = try WrappedRunc.holdingDeletion()
+    let run = creation(bed, "c1", ["sleep", "1000"]).merging([
+      "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]]
+    ])
+    let first = bed.client.post("run", run, extra: ["key": "k"])
+    _ = try await bed.client.event("task.started", container: "c1")
+    try await bed.client.call("cancel", ["target": JSON(first)])
+    let gate = try await runc.heldDeletion()
+    #expect(try await bed.client.reply(to: first)["error"]["effect"] == "unknown")
+    let second = bed.client.post("run", run, extra: ["key": "k", "deadline_ms": 5000])
+    // It is in the queue by now.
+    try await bed.client.call("ping")
+    gate.close()
+    let reply = try await bed.client.reply(to: second)["error"]
+    #expect(reply["code"] == "cancelled" && reply["effect"] == "done")
+    #expect(bed.client.history().count { $0["event"].string == "container.created" } == 1)
+    try await bed.finish()
+  }
+
   /// What was stopped before it did anything is not remembered.
   @Test func whatHadNoEffectRunsWhenItComesAgain() async throws {
     let bed = try await TestBed.start()
@@ -176,5 +198,26 @@ struct KeyTests {
     try await client.call("container.delete", ["container": "c1", "force": true])
     client.close()
     #expect(await worker.terminate() == .exited(0))
+  }
+
+  /// Killed when its container had gone and its result was not written, a run has left nothing but its key.
+  @Test func aRunOfWhichNothingIsLeftIsNotRepeated() async throws {
+    var life = Life(try await TestBed.start())
+    let run = creation(life.bed, "c1", ["sleep", "1000"])
+    life.client.post("run", run, extra: ["key": "k"])
+    _ = try await life.client.event("task.started", container: "c1")
+    await life.die()
+    try await life.changeJournal("DELETE FROM processes")
+    let other = try await WorkerProcess.start(
+      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let client = try other.connect()
+    try await life.bed.removeWith(client, "c1")
+    client.close()
+    _ = await other.terminate()
+    try await life.comeAgain()
+    let error = try await life.client.error("run", run, extra: ["key": "k", "deadline_ms": 5000])
+    #expect(error["code"] == "cancelled" && error["effect"] == "unknown")
+    #expect(life.client.history().allSatisfy { $0["event"] != "task.created" })
+    try await life.finish()
   }
 }

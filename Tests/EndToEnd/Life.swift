@@ -43,6 +43,18 @@ struct Life {
     _ = try await client.event("containerd.connected")
   }
 
+  /// Runs a statement of SQL on what the worker that is dead has left.
+  func changeJournal(_ statement: String) async throws {
+    let script = """
+      import sqlite3, sys
+      journal = sqlite3.connect(sys.argv[1])
+      with journal: journal.execute(sys.argv[2])
+      """
+    let changed = try await ChildProcess.run(
+      "/usr/bin/python3", ["-c", script, "\(worker.stateDirectory)/journal.db", statement])
+    guard changed.status == .exited(0) else { throw TestFailure(changed.output) }
+  }
+
   func finish() async throws {
     client.close()
     #expect(await worker.terminate() == .exited(0))

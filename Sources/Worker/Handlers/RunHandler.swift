@@ -36,6 +36,8 @@ extension Run: HandledCommand {
       }
     }
     process.announce()
+    // Of which nothing else may be left when it comes again.
+    context.server.startIsSettled(process, .started)
     if onDisconnect == .kill, connection.isGone { context.server.kill(process) }
     return process
   }
