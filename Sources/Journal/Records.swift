@@ -23,8 +23,8 @@ package struct StoredKey: Sendable, Equatable {
   package let key: String
   /// Tells whether a later command of this key is the same one.
   package let fingerprint: [UInt8]
-  /// When it came, in nanoseconds since 1970.
-  package let time: Int64
+  /// When it came, and once there is a reply when that did, in nanoseconds since 1970.
+  package var time: Int64
   /// What it was answered; nil while it runs, or where it was cut short.
   package var reply: Reply?
   /// What is known of a start that was cut short, once somebody has looked.

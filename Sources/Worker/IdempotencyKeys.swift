@@ -18,7 +18,7 @@ final class IdempotencyKeys {
   }
 
   private enum State {
-    case running([Ticket])
+    case running
     case done(StoredKey.Reply)
     /// It was cut short, and nobody knows where.
     case uncertain
@@ -27,6 +27,12 @@ final class IdempotencyKeys {
   private struct Entry {
     var stored: StoredKey
     var state: State
+    /// Who waits for the reply of the one that runs.
+    var joined: [Ticket] = []
+    /// When it last came to rest, answered or cut short: it is remembered from there on.
+    var rest: Int64 = 0
+    /// It has a place in `order`.
+    var isOrdered = false
     /// It began as one that was cut short.
     var wasUncertain = false
     /// Is to find out what became of that, where that does not tell before.
@@ -35,7 +41,8 @@ final class IdempotencyKeys {
 
   private let journal: Journal
   private var entries: [String: Entry] = [:]
-  /// In the order in which they came.
+  /// Keys to look at once they are old. One that runs for the first time has no place yet; one that has come to rest again
+  /// since it got its place gets another one then.
   private var order = Deque<(key: String, time: Int64)>()
 
   private static let limit = 65_536
@@ -45,10 +52,14 @@ final class IdempotencyKeys {
 
   init(_ journal: Journal) {
     self.journal = journal
-    for stored in journal.keys.sorted(by: { $0.time < $1.time }) {
-      entries[stored.key] = Entry(stored: stored, state: stored.reply.map(State.done) ?? .uncertain)
-      order.append((stored.key, stored.time))
+    let now = Time.nanoseconds
+    for stored in journal.keys {
+      // What was cut short was so by the end of the last worker, at the latest.
+      entries[stored.key] = Entry(
+        stored: stored, state: stored.reply.map(State.done) ?? .uncertain,
+        rest: stored.reply == nil ? now : stored.time, isOrdered: true)
     }
+    order = Deque(entries.map { ($0.key, $0.value.rest) }.sorted { $0.1 < $1.1 })
     journal.keys = []
   }
 
@@ -61,15 +72,15 @@ final class IdempotencyKeys {
       return .refused(ProtocolError(.keyConflict, "this key came with another command"))
     }
     switch entry.state {
-    case .running(let joined):
-      entries[key]?.state = .running(joined + [ticket])
+    case .running:
+      entries[key]?.joined.append(ticket)
       ticket.hasJoined = true
       return .answered
     case .done(let reply):
       ticket.answer(reply)
       return .answered
     case .uncertain:
-      entries[key]?.state = .running([])
+      entries[key]?.state = .running
       entries[key]?.wasUncertain = true
       entries[key]?.resolver = ticket
       return .resolve(entry.stored)
@@ -78,31 +89,35 @@ final class IdempotencyKeys {
 
   private func add(_ key: String, _ fingerprint: [UInt8]) -> Admission {
     let now = Time.nanoseconds
-    forget(before: now - IdempotencyKeys.kept)
-    if entries.count >= IdempotencyKeys.limit { forget(before: now - IdempotencyKeys.promised) }
+    forget(olderThan: IdempotencyKeys.kept, now)
+    if entries.count >= IdempotencyKeys.limit { forget(olderThan: IdempotencyKeys.promised, now) }
     if entries.count >= IdempotencyKeys.limit {
       return .refused(ProtocolError(.limitReached, "\(entries.count) keys are remembered"))
     }
     let stored = StoredKey(key: key, fingerprint: fingerprint, time: now)
-    entries[key] = Entry(stored: stored, state: .running([]))
-    order.append((key, now))
+    entries[key] = Entry(stored: stored, state: .running)
     journal.append(.key(stored))
     return .run
   }
 
-  private func forget(before time: Int64) {
-    while let oldest = order.first, oldest.time < time {
+  private func forget(olderThan age: Int64, _ now: Int64) {
+    while let oldest = order.first, oldest.time < now - age {
       order.removeFirst()
-      // It may have been forgotten and come again.
-      guard let entry = entries[oldest.key], entry.stored.time == oldest.time else { continue }
-      if case .running = entry.state { continue }
-      remove(oldest.key)
+      guard let entry = entries[oldest.key] else { continue }
+      var isOld = entry.rest <= oldest.time
+      if case .running = entry.state { isOld = false }
+      if isOld { remove(oldest.key) } else { order.append((oldest.key, now)) }
     }
   }
 
   private func remove(_ key: String) {
     entries[key] = nil
     journal.append(.forgetKey(key))
+  }
+
+  /// Who joined was stopped, and waits no more.
+  func leave(_ ticket: Ticket) {
+    if let key = ticket.request.key { entries[key]?.joined.removeAll { $0 === ticket } }
   }
 
   /// Tells a new journal of everything.
@@ -136,13 +151,12 @@ final class IdempotencyKeys {
     // Not to be sent again, and the worker that stopped is another one by then.
     if error.code == .shuttingDown, error.effect == .done { error.code = .cancelled }
     let reply = StoredKey.Reply.error(error.encoded)
-    if error.isWithoutEffect {
+    if error.isWithoutEffect, !entry.wasUncertain {
       // Whoever sends it again means it.
-      if entry.wasUncertain { entries[key]?.state = .uncertain } else { remove(key) }
-      answer(entry, reply)
-    } else if error.isOpen {
-      entries[key]?.state = .uncertain
-      answer(entry, reply)
+      remove(key)
+      for ticket in entry.joined { ticket.answer(reply) }
+    } else if error.isWithoutEffect || error.isOpen {
+      comeToRest(key, .uncertain, reply)
     } else {
       settle(key, reply)
     }
@@ -150,20 +164,28 @@ final class IdempotencyKeys {
 
   private func settle(_ key: String, _ reply: StoredKey.Reply) {
     guard var entry = entries[key] else { return }
-    let running = entry
     entry.stored.reply = reply
-    entry.state = .done(reply)
+    entry.stored.time = Time.nanoseconds
+    let resolver = entry.resolver
     entry.resolver = nil
     entries[key] = entry
     // Before those who wait are told: their replies wait for it.
     journal.append(.key(entry.stored))
-    answer(running, reply)
+    comeToRest(key, .done(reply), reply)
     // It is still behind the one that was cut short, whose end this is.
-    if let resolver = running.resolver, resolver.state == .queued { resolver.answer(reply) }
+    if let resolver, resolver.state == .queued { resolver.answer(reply) }
   }
 
-  private func answer(_ entry: Entry, _ reply: StoredKey.Reply) {
-    guard case .running(let joined) = entry.state else { return }
+  /// It does not run any more, and who waits for it gets the reply.
+  private func comeToRest(_ key: String, _ state: State, _ reply: StoredKey.Reply) {
+    guard var entry = entries[key] else { return }
+    let joined = entry.joined
+    entry.joined = []
+    entry.state = state
+    entry.rest = Time.nanoseconds
+    if !entry.isOrdered { order.append((key, entry.rest)) }
+    entry.isOrdered = true
+    entries[key] = entry
     for ticket in joined { ticket.answer(reply) }
   }
 }

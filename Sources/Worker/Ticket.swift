@@ -72,6 +72,7 @@ final class Ticket {
     switch state {
     case .replied: return false
     case .queued:
+      if hasJoined { connection.server.keys.leave(self) }
       finish(ProtocolError(reason, Ticket.message(reason), effect: hasJoined ? .unknown : Effect.none))
     case .running:
       if stopReason != nil { return true }

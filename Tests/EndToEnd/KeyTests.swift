@@ -220,4 +220,52 @@ struct KeyTests {
     #expect(life.client.history().allSatisfy { $0["event"] != "task.created" })
     try await life.finish()
   }
+
+  /// What counts is when it was answered, or cut short, however long before it came.
+  @Test func aCommandThatTookLongIsRememberedAsLong() async throws {
+    var life = Life(try await TestBed.start())
+    let kept = creation(life.bed, "c1", ["sleep", "1000"]).merging(["on_disconnect": "keep"])
+    let cut = creation(life.bed, "c2", ["sleep", "1000"])
+    life.client.post("run", kept, extra: ["key": "kept"])
+    life.client.post("run", cut, extra: ["key": "cut"])
+    for id in ["c1", "c2"] { _ = try await life.client.event("task.started", container: id) }
+    await life.die()
+    try await life.changeJournal("UPDATE keys SET time = time - 2 * 3600 * 1000000000")
+    try await life.comeAgain()
+    let run = life.client.post("run", kept, extra: ["key": "kept"])
+    try await life.client.call("process.kill", ["container": "c1", "signal": "KILL"])
+    let result = try await life.client.result(of: run)
+    await life.die()
+    try await life.comeAgain()
+    // With a new one those are forgotten that are too old.
+    try await life.client.call("container.create", creation(life.bed, "c3", ["true"]), extra: ["key": "new"])
+    let again = try await life.client.call("run", kept, extra: ["key": "kept", "deadline_ms": 5000])
+    #expect(again == result)
+    let error = try await life.client.error("run", cut, extra: ["key": "cut", "deadline_ms": 5000])
+    #expect(error["code"] == "cancelled" && error["effect"] == "unknown")
+    try await life.bed.removeWith(life.client, "c3")
+    try await life.finish()
+  }
+
+  @Test func whoWaitsForAReplyNoLongerIsForgotten() async throws {
+    let bed = try await TestBed.start()
+    let run = creation(bed, "c1", ["sleep", "1000"]).merging([
+      "x-ballast": JSON(String(repeating: "x", count: 500_000))
+    ])
+    let first = bed.client.post("run", run, extra: ["key": "k"])
+    _ = try await bed.client.event("task.started", container: "c1")
+    func poll(_ count: Int) async throws {
+      for _ in 0..<count {
+        let error = try await bed.client.error("run", run, extra: ["key": "k", "deadline_ms": 1])
+        #expect(error["code"] == "deadline_exceeded")
+      }
+    }
+    try await poll(10)
+    let before = bed.worker.residentKiB
+    try await poll(40)
+    #expect(bed.worker.residentKiB < before + 10_000)
+    try await bed.client.call("process.kill", ["container": "c1", "signal": "KILL"])
+    #expect(try await bed.client.result(of: first)["exit_code"] == 137)
+    try await bed.finish()
+  }
 }
