@@ -16,6 +16,10 @@ package final class Journal {
   /// Changes appended so far, and how many of them are written.
   package private(set) var appended: UInt64 = 0
   package private(set) var written: UInt64 = 0
+  /// How many of them there were with the last event.
+  package private(set) var appendedWithLast: UInt64 = 0
+  /// The last event that is written.
+  package private(set) var lastWritten: UInt64
   /// Why nothing is kept; nil while it is.
   package private(set) var failure: String?
   /// When the last event of an earlier worker was, in nanoseconds since 1970; 0 where there is none.
@@ -53,6 +57,7 @@ package final class Journal {
 
   private init(_ contents: JournalFile.Contents, _ thread: JournalThread, _ log: Logger) {
     (epoch, first, last) = (contents.epoch, contents.first, contents.last)
+    lastWritten = contents.last
     (keys, processes) = (contents.keys, contents.processes)
     lastTimeBefore = contents.lastTime
     self.thread = thread
@@ -71,6 +76,7 @@ package final class Journal {
     if batch.isEmpty { Poller.shared.atEndOfRound { [weak self] in self?.hand() } }
     batch.append(change)
     appended += 1
+    if case .event = change { appendedWithLast = appended }
   }
 
   private func hand() {
@@ -137,8 +143,9 @@ package final class Journal {
 
   private func take(_ answer: JournalThread.Answer) {
     switch answer {
-    case .done(let count):
+    case .done(let count, let last):
       written += UInt64(count)
+      lastWritten = last
       onWritten()
       runWaiting()
     case .first(let first): self.first = first

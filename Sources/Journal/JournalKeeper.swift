@@ -6,7 +6,7 @@ final class JournalKeeper {
   private let file: JournalFile
   private let answer: (JournalThread.Answer) -> Void
   private var store: Store?
-  private var last: UInt64 = 0
+  private(set) var last: UInt64 = 0
   private var first: UInt64 = 0
   /// When to try again to have a file.
   private var nextAttempt: Int64 = 0

@@ -15,8 +15,8 @@ final class JournalThread: Sendable {
 
   /// What the loop is told.
   enum Answer: Sendable {
-    /// So many changes are done with.
-    case done(Int)
+    /// So many changes are done with, and events up to the last one.
+    case done(Int, last: UInt64)
     /// The oldest event that is kept.
     case first(UInt64)
     /// Nothing is kept from now on; what comes is of another epoch.
@@ -106,7 +106,7 @@ final class JournalThread: Sendable {
       }
       if !work.changes.isEmpty {
         keeper.write(work.changes)
-        answer(.done(work.changes.count))
+        answer(.done(work.changes.count, last: keeper.last))
       }
       for question in work.questions {
         switch question {

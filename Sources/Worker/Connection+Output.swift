@@ -85,7 +85,9 @@ extension Connection {
     if isGone { return }
     cut = true
     outbox.clear()
-    outbox.append { ServerLine.bye(code, lastSequence: lastSequence ?? server.journal.last, into: &$0) }
+    outbox.append {
+      ServerLine.bye(code, lastSequence: lastSequence ?? server.journal.lastWritten, into: &$0)
+    }
     // Not in the middle of an event that is being told to all: what follows from it must come after it.
     Poller.shared.atEndOfRound { [weak self] in self?.letGo() }
     scheduleFlush()

@@ -60,7 +60,8 @@ final class Connection: ReadinessHandler {
       guard error.number == EPERM else { return close() }
       readAlways()
     }
-    send { $0 += greeting }
+    // It names the last event: the place from which its client has all.
+    send(onceWritten: server.journal.appendedWithLast) { $0 += greeting }
   }
 
   var inflightCount: Int { queued }

@@ -31,6 +31,8 @@ final class Ticket {
 
   /// Gives its place in the queue up, while it has one.
   var leaveQueue: (@Loop () -> Void)?
+  /// How far the journal must be written before its result, besides what is remembered of its key.
+  var resultFollows: UInt64 = 0
 
   /// How long a stopped command may take to say what became of it.
   static let grace = Duration.seconds(2)
@@ -95,7 +97,9 @@ final class Ticket {
     // Also where its deadline has been answered for it.
     if let key = request.key { keys?.succeeded(key, result) }
     guard state != .replied else { return settle() }
-    connection.send(descriptors, onceWritten: position) { ServerLine.result(result, stamp, into: &$0) }
+    connection.send(descriptors, onceWritten: max(position, resultFollows)) {
+      ServerLine.result(result, stamp, into: &$0)
+    }
     descriptors = []
     settle()
   }

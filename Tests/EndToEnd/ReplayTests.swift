@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 import TestSupport
 
@@ -180,6 +181,52 @@ struct ReplayTests {
       try aside.first.map { try Data(contentsOf: URL(fileURLWithPath: bed.worker.stateDirectory + "/" + $0)) }
         == was)
     #expect(second.log.contains("the journal is begun anew"))
+    client.close()
+    #expect(await second.terminate() == .exited(0))
+  }
+
+  /// A place to go on from is told once it is written: the next worker would give its number to another event.
+  @Test func noPlaceIsToldThatAKillTakesBack() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    let exec: JSON = ["container": "c1", "process": "e1", "args": ["sleep", "1000"]]
+    let pid = try await bed.client.call("process.exec", exec)["pid"].int
+    // These have no events that wait for the journal, and with them everything behind.
+    let (watch, asker) = (try bed.worker.connect(), try bed.worker.connect())
+    for client in [watch, asker] {
+      try await client.call("events.subscribe", ["filter": ["containers": ["c2"], "events": ["task.oom"]]])
+    }
+    let status = try await watch.call("worker.status")
+    let accepted = status["connections"]["accepted"].int
+    let listed = status["rpc"]["Containers/ListStream"].int
+    let last = try #require(status["events"]["last"].int)
+    let journal = try await StoppedThread.of(bed.worker.process, named: "journal")
+    kill(try #require(pid.map(pid_t.init)), SIGTERM)
+    while try await watch.call("worker.status")["journal"]["waiting"] == 0 {}
+    let newcomer = try bed.worker.connect()
+    asker.post("events.subscribe", ["from": "now"])
+    var told: Int?
+    while true {
+      let status = try await watch.call("worker.status")
+      told = status["events"]["last"].int
+      let isListed = status["rpc"]["Containers/ListStream"].int != listed && status["queue"]["commands"] == 0
+      if isListed, status["connections"]["accepted"].int != accepted { break }
+    }
+    #expect(told == last)
+    bed.worker.process.signal(SIGKILL)
+    await journal.release()
+    _ = await bed.worker.process.wait()
+    for client in [newcomer, asker] { try await client.ended() }
+    #expect(newcomer.history() == [])
+    let places = asker.history().compactMap { $0["result"]["snapshot"]["seq"].int }
+    #expect(places.count == 1 && places.allSatisfy { $0 <= last })
+
+    let second = try await successor(of: bed.worker, bed)
+    let client = try second.connect()
+    let epoch = try await client.greeting()["epoch"]
+    try await client.call("events.subscribe", ["from": ["epoch": epoch, "seq": JSON(last)]])
+    _ = try await client.event("process.exited", container: "c1", process: "e1")
+    try await bed.removeWith(client, "c1")
     client.close()
     #expect(await second.terminate() == .exited(0))
   }

@@ -17,6 +17,8 @@ extension EventsSubscribe: HandledCommand {
     let journal = server.journal
     let place = try place(in: journal)
     connection.subscription = Subscription(filter: filter, replayed: place)
+    // A number that a crash takes back is the next worker's, for another event.
+    context.ticket.resultFollows = journal.appendedWithLast
     context.ticket.afterReplying { connection.replay() }
     return [
       "cursor": ["epoch": .string(journal.epoch), "seq": .int(Int64(place))],
@@ -50,7 +52,7 @@ extension EventsAck: HandledCommand {
     }
     journal.append(.acknowledge(sequence))
     await journal.flush()
-    return ["first": .int(Int64(journal.first)), "last": .int(Int64(journal.last))]
+    return ["first": .int(Int64(journal.first)), "last": .int(Int64(journal.lastWritten))]
   }
 }
 

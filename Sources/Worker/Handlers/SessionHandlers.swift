@@ -67,7 +67,7 @@ extension WorkerStatus: HandledCommand {
       "rpc_in_flight": .int(runtime.containerd.liveCalls),
       "events": [
         "epoch": .string(server.journal.epoch), "first": .int(Int(server.journal.first)),
-        "last": .int(Int(server.journal.last)),
+        "last": .int(Int(server.journal.lastWritten)),
         "received": .int(runtime.eventsReceived), "ignored": .int(runtime.eventsIgnored),
       ],
       "journal": [
