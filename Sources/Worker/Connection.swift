@@ -56,12 +56,11 @@ final class Connection: ReadinessHandler {
       inputRegistration = try input?.watch(readable: true, handler: self)
       outputRegistration = try output?.watch(readable: false, handler: OutputWatch(self))
     } catch {
-      // A regular file cannot be polled, and never makes anybody wait.
-      guard error.number == EPERM else { return close() }
-      readAlways()
+      return close()
     }
     // It names the last event: the place from which its client has all.
     send(onceWritten: server.journal.appendedWithLast) { $0 += greeting }
+    if inputRegistration == nil { readAlways() }
   }
 
   var inflightCount: Int { queued }

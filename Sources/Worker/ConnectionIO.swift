@@ -18,11 +18,17 @@ final class OutputWatch: ReadinessHandler {
 }
 
 extension Descriptor {
+  /// Nil for a regular file, which cannot be polled and never makes anybody wait.
   @Loop
   borrowing func watch(
     readable: Bool, handler: any ReadinessHandler
-  ) throws(SystemError) -> Poller.Registration {
-    try Poller.shared.add(self, readable: readable, writable: false, handler: handler)
+  ) throws(SystemError) -> Poller.Registration? {
+    do throws(SystemError) {
+      return try Poller.shared.add(self, readable: readable, writable: false, handler: handler)
+    } catch {
+      if error.number == EPERM { return nil }
+      throw error
+    }
   }
 
   borrowing func send(
