@@ -28,6 +28,8 @@ package final class ContainerProcess {
   var isKilledByUs = false
   /// Its delete call is under way.
   var isBeingDeleted = false
+  /// containerd was not reached, or has not taken the call to create it: what is there of its name is not it.
+  var isRefused = false
   /// It has ended, and what of is being found out.
   private var ending: ExitStatus?
   /// An earlier worker started it, and what became of it is not known yet.

@@ -8,8 +8,11 @@ extension ContainerRuntime {
   /// Takes over the task of a container, if it has one, and the execs that run in it.
   func adoptTask(of container: Container) async throws(RuntimeError) {
     guard let found = try await get(container.id, exec: nil), container.task == nil else { return }
-    if container.hadCutStart { return try await removeCutStart(found, of: container) }
     try checkIsKnown(found)
+    if container.hadCutStart, isOurs(found.stdout, container) {
+      return try await removeCutStart(of: container)
+    }
+    forgetCutStart(of: container)
     let process = try adopt(found, exec: nil, in: container)
     container.began(process)
     container.isPaused = found.status == .paused

@@ -76,7 +76,12 @@ extension ContainerRuntime {
     let id = process.container
     let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
     containers[id] = container
-    if let exec = process.exec { container.execs[exec] = process } else { container.began(process) }
+    if let exec = process.exec {
+      container.execs[exec] = process
+    } else {
+      forgetCutStart(of: container)
+      container.began(process)
+    }
     process.setPID(pid)
     process.added()
     process.announce()

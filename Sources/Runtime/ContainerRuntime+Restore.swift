@@ -75,8 +75,10 @@ extension ContainerRuntime {
     if containers[container.id] === container { forget(container) }
   }
 
+  /// Whether it may be; UNKNOWN tells neither.
   private func isSame(_ found: CDProcess, as task: ContainerProcess) -> Bool {
-    found.pid == 0 || task.pid == 0 || found.pid == task.pid
+    (found.pid == 0 || task.pid == 0 || found.pid == task.pid)
+      && (found.status == .unknown || found.stdout == task.fifos.stdout)
   }
 
   private func settle(

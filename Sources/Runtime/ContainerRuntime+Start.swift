@@ -82,7 +82,9 @@ extension ContainerRuntime {
         return created
       } catch {
         let isTaken = error.kind == .alreadyExists && !container.hadCutStart
-        guard isTaken || isDisturbed(error, hadCutStart: container.hadCutStart) else { throw error }
+        let isDisturbed = isTaken || isDisturbed(error, hadCutStart: container.hadCutStart)
+        process.isRefused = isDisturbed || error.kind == .unreachable
+        guard isDisturbed else { throw error }
         if ContinuousClock.now > begin + ContainerRuntime.patienceWithCutCreate {
           throw RuntimeError(.unavailable, error.message)
         }
@@ -90,7 +92,7 @@ extension ContainerRuntime {
         if let found = try await get(container.id, exec: nil) {
           // Another client's.
           if isTaken { throw error }
-          try await removeCutStart(found, of: container)
+          try await clearPlace(of: found, in: container)
         } else if isTaken, ContinuousClock.now > begin + ContainerRuntime.patienceWithDelete {
           await endForgottenShim(of: container.id)
         }
@@ -98,6 +100,14 @@ extension ContainerRuntime {
       await Loop.sleep(pause)
       pause = min(pause * 2, .milliseconds(250))
     }
+  }
+
+  /// Removes what a cut start has left. UNKNOWN may be one that is still under way.
+  private func clearPlace(of found: CDProcess, in container: Container) async throws(RuntimeError) {
+    if found.status == .unknown { return }
+    if isOurs(found.stdout, container) { return try await removeCutStart(of: container) }
+    container.hadCutStart = false
+    throw RuntimeError(.alreadyExists, "container \(container.id) has another client's task")
   }
 
   /// The shim of containerd 2 waits 5 s for the output of a process of which the Create was cut (init.go), and only the
@@ -128,6 +138,7 @@ extension ContainerRuntime {
   private func createTask(
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
+    process.isRefused = false
     var request = CDCreateTaskRequest()
     do {
       if let options = try taskOptions(container, checkpoint) { request.options = options }

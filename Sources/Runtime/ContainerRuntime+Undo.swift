@@ -14,7 +14,7 @@ extension ContainerRuntime {
     // Somebody else's process of this name is not ours to remove. A task of its own does not inherit the command's
     // cancellation.
     let leftover =
-      error.kind == .alreadyExists
+      error.kind == .alreadyExists || process.isRefused
       ? nil : await Task { @Loop in await self.removeFailed(process.container, exec: process.exec) }.value
     let wasAdded = process.life.phase >= .added
     let isOpen = leftover != nil || [.unavailable, .deadlineExceeded].contains(error.kind)
@@ -38,10 +38,9 @@ extension ContainerRuntime {
     guard let exec = process.exec else {
       endUnseen(process)
       container.task = nil
-      if fate != nil {
-        container.hadCutStart = true
-        journal?.append(.process(record))
-      }
+      if fate != nil { container.hadCutStart = true }
+      // An earlier one's, too: it has been written over.
+      if container.hadCutStart { journal?.append(.process(record)) }
       if told { tell(.taskDeleted(container.id, nil)) }
       return
     }
@@ -103,13 +102,19 @@ extension ContainerRuntime {
   }
 
   /// A task that a start left, of which the client was told that it failed or nothing at all: it goes, whatever it does.
-  func removeCutStart(_ found: CDProcess, of container: Container) async throws(RuntimeError) {
-    // Of one whose shim does not answer the FIFOs are not told.
-    guard found.stdout.isEmpty || isOurs(found.stdout, container) else { return }
+  func removeCutStart(of container: Container) async throws(RuntimeError) {
     if let leftover = await removeFailed(container.id, exec: nil) { throw leftover }
     if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
   }
 
-  /// Whether a FIFO is of a process that a worker on this state directory started.
+  /// Another client's task has the place: nothing can come of the cut start any more.
+  func forgetCutStart(of container: Container) {
+    if !container.hadCutStart { return }
+    container.hadCutStart = false
+    journal?.append(.forgetProcess(container: container.id, exec: ""))
+  }
+
+  /// Whether a FIFO is of a process that a worker on this state directory started. Each of those has one for its stdout;
+  /// of one whose shim does not answer none is told.
   func isOurs(_ path: String, _ container: Container) -> Bool { path.hasPrefix(container.bundle + "/") }
 }

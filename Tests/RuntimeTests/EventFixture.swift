@@ -1,16 +1,20 @@
 import ContainerdAPI
 import FIFOIO
+import Journal
 import Logging
 import SwiftProtobuf
+import TestSupport
 import Testing
 
 @testable import Runtime
 
-/// A runtime whose containerd is not there: what is asked beside the events has no answer.
+/// A runtime, by default one whose containerd is not there: what is asked beside the events has no answer.
 func withRuntime(
+  at address: String = "/nonexistent/c.sock", stateDirectory: String = "/nonexistent",
+  journal: Journal? = nil,
   _ body: @Loop (ContainerRuntime, Told) async throws -> Void
 ) async throws {
-  let (containerd, runtime, told) = try await make()
+  let (containerd, runtime, told) = try await make(address, stateDirectory, journal)
   do {
     try await body(runtime, told)
   } catch {
@@ -21,10 +25,12 @@ func withRuntime(
 }
 
 @Loop
-private func make() throws -> (Containerd, ContainerRuntime, Told) {
-  let containerd = try Containerd(address: "/nonexistent/c.sock", namespace: "events")
+private func make(
+  _ address: String, _ stateDirectory: String, _ journal: Journal?
+) throws -> (Containerd, ContainerRuntime, Told) {
+  let containerd = try Containerd(address: address, namespace: Sandbox.newNamespace())
   let runtime = ContainerRuntime(
-    containerd: containerd, stateDirectory: "/nonexistent", keepsBundles: false,
+    containerd: containerd, stateDirectory: stateDirectory, keepsBundles: false, journal: journal,
     log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, readSpec: { _ in SpecFacts() })
   let told = Told()
   runtime.observer = told
