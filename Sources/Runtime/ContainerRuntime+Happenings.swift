@@ -32,7 +32,7 @@ extension ContainerRuntime {
 
   private func created(_ event: CDTaskCreate) -> Bool {
     let id = event.containerID
-    if containers[id]?.task != nil || recent.holds(id, exec: nil, pid: event.pid) { return false }
+    if recent.holds(id, exec: nil, pid: event.pid) || task(of: id, pid: event.pid) != nil { return false }
     if let container = containers[id], container.hadCutStart, isOurs(event.io.stdout, container) {
       return false
     }
@@ -41,9 +41,20 @@ extension ContainerRuntime {
     return true
   }
 
+  /// The task that a container has here. One that has ended makes room where an event is about another: of its deletion
+  /// nothing has come, nor will.
+  private func task(of id: String, pid: UInt32) -> ContainerProcess? {
+    guard let container = containers[id], let task = container.task else { return nil }
+    if task.isRunning || task.pid == 0 || pid == 0 || task.pid == pid { return task }
+    if recent.hasEnded(id, exec: nil, pid: pid) { return task }
+    task.endNow()
+    if let exit = task.life.exit { removeTask(task, of: container, exit) }
+    return container.task
+  }
+
   private func started(_ event: CDTaskStart) -> Bool {
     let id = event.containerID
-    if let task = containers[id]?.task { return begin(task, event.pid) }
+    if let task = task(of: id, pid: event.pid) { return begin(task, event.pid) }
     // The late start of one that a worker was cut short in; another client's had a creation before.
     if containers[id]?.hadCutStart == true { return false }
     if recent.holds(id, exec: nil, pid: event.pid) { return false }
@@ -127,7 +138,7 @@ extension ContainerRuntime {
     Task { @Loop in
       await task.waitForClose()
       // The end of a Delete that was cut with its worker, perhaps, and before anybody can start the next one.
-      if task.isInherited { await endForgottenShim(of: container.id) }
+      if task.isInherited, container.task === task { await endForgottenShim(of: container.id) }
       if let exit = task.life.exit { removeTask(task, of: container, exit) }
     }
     return true

@@ -78,6 +78,8 @@ extension ContainerRuntime {
       _ = await concurrently(running) { process in await self.settle(process, process === task ? found : nil)
       }
       if task.isRunning { await removeCutExecs(of: container) }
+      // Of its deletion nothing will come any more.
+      if found == nil, task.life.phase == .closed { await removeIfGone(task) }
     }
     return running.count { !$0.isRunning }
   }

@@ -1,6 +1,7 @@
 import ContainerdAPI
 import FIFOIO
 import Foundation
+import Journal
 import Logging
 import SwiftProtobuf
 import Testing
@@ -123,6 +124,34 @@ struct EventOrderTests {
       runtime.handle(.deleted("c", 1, 7))
       #expect(told.names.suffix(2) == ["created c", "started c"])
       #expect(runtime.containers["c"]?.task?.isRunning == true)
+    }
+  }
+
+  /// Of its deletion containerd may never tell: its shim has gone while containerd was away.
+  @Test(arguments: [true, false]) func aTaskThatHasEndedMakesRoomForTheNext(isCreationSeen: Bool) async throws
+  {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      runtime.handle(.exited("c", "c", 1, 0))
+      if isCreationSeen { runtime.handle(.created("c", 2)) }
+      runtime.handle(.started("c", 2))
+      #expect(told.names.dropFirst(3) == ["closed c", "deleted c", "created c", "started c"])
+      #expect(runtime.containers["c"]?.task?.pid == 2)
+    }
+  }
+
+  /// A shim that an earlier worker's task leaves is ended, but not the next task's.
+  @Test(arguments: [true, false]) func theNextTasksShimIsNotTakenForAForgottenOne(hasNext: Bool) async throws
+  {
+    try await withRuntime { runtime, told in
+      var task = ProcessRecord(container: "c", exec: "")
+      (task.phase, task.pid) = (ProcessLife.Phase.started.rawValue, 1)
+      try runtime.restore([task])
+      runtime.handle(.deleted("c", 1, 0))
+      if hasNext { runtime.handle(.created("c", 2)) }
+      for _ in 0..<100 { await Task.yield() }
+      #expect(runtime.containerd.calls["Tasks/Delete"] == (hasNext ? nil : 1))
     }
   }
 

@@ -61,6 +61,24 @@ struct ReconcileTests {
     }
   }
 
+  /// The event of its deletion has not come.
+  @Test func aTaskThatHasEndedIsMissedInTheList() async throws {
+    try await withOtherClient { runtime, told, other in
+      let pid = try await other.startTask("c")
+      runtime.handle(.created("c", pid))
+      runtime.handle(.started("c", pid))
+      try await other.end("c")
+      runtime.handle(.exited("c", "c", pid, 137))
+      try await told.until("closed c")
+      let container = try #require(runtime.containers["c"])
+      #expect(await runtime.reconcile("c", try await other.status("c"), known: .init(container)) == 0)
+      #expect(container.task != nil)
+      try await other.deleteTask("c")
+      #expect(await runtime.reconcile("c", nil, known: .init(container)) == 0)
+      #expect(told.names.last == "deleted c")
+    }
+  }
+
   @Test func whatSeveralFindGoneIsToldOnce() async throws {
     try await withRuntime { runtime, told in
       runtime.handle(.created("c", 1))
