@@ -80,12 +80,11 @@ extension ContainerRuntime {
     }
     guard let exit = process.life.exit else { throw RuntimeError(.wrongState, "process \(exec) is running") }
     process.discardUnread()
-    if process.isOwn {
-      await process.waitForDeletion()
-    } else {
+    if !process.isOwn {
       await process.waitForClose()
       await removeEnded(process)
     }
+    await process.waitForDeletion()
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled while output was still coming") }
     if container.execs[exec] === process {
       process.forget()
@@ -94,16 +93,25 @@ extension ContainerRuntime {
     return exit
   }
 
-  /// Frees what containerd keeps of an exec whose output is out: the shim would keep it as long as it lives.
+  /// Frees what containerd keeps of an exec whose output is out: the shim would keep it, and its name, as long as it lives.
   func removeEnded(_ process: ContainerProcess) async {
     guard let exec = process.exec else { return }
-    do throws(RuntimeError) {
-      try await deleteProcessRPC(process.container, exec, timeout: Containerd.timeout)
-    } catch {
-      if error.kind != .notFound {
-        log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
+    await insist("delete an exec of", process.container) { () async throws(RuntimeError) in
+      if process.isDeleted { return }
+      do throws(RuntimeError) {
+        try await self.deleteProcessRPC(process.container, exec, timeout: Containerd.timeout)
+      } catch {
+        // The next worker does it, or whoever asks again.
+        if error.isPassing || error.kind == .cancelled { throw error }
+        if error.kind != .notFound {
+          self.log.error("DeleteProcess failed", metadata: ["exec": "\(exec)", "error": "\(error.message)"])
+        }
       }
+      self.forgetEnded(process, exec)
     }
+  }
+
+  private func forgetEnded(_ process: ContainerProcess, _ exec: String) {
     // It may have gone with its task meanwhile.
     if process.isDeleted { return }
     recent.add(process.container, exec: exec, pid: process.pid)

@@ -33,7 +33,7 @@ extension ContainerRuntime: ProcessHost {
         if error.kind == .notFound || !process.isRunning { return }
         log.error(
           "CloseIO failed", metadata: ["container": "\(process.container)", "error": "\(error.message)"])
-        guard [.unavailable, .unreachable, .deadlineExceeded].contains(error.kind) else { return }
+        guard error.isPassing else { return }
       }
       await Loop.sleep(pause)
       pause = min(pause * 2, .seconds(1))

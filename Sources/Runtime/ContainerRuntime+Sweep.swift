@@ -69,7 +69,7 @@ extension ContainerRuntime {
       log.warning(
         "cannot \(what) what nobody waits for",
         metadata: ["container": "\(id)", "error": "\(error.message)"])
-      guard [.unavailable, .unreachable, .deadlineExceeded].contains(error.kind) else { return }
+      guard error.isPassing else { return }
     }
     Task { @Loop in
       await Loop.sleep(pause)

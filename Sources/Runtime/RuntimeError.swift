@@ -31,4 +31,7 @@ package struct RuntimeError: Error, Sendable, Equatable {
     self.kind = kind
     self.message = message
   }
+
+  /// It may go well when it is tried again.
+  var isPassing: Bool { [.unavailable, .unreachable, .deadlineExceeded].contains(kind) }
 }

@@ -134,6 +134,38 @@ struct EndingTests {
     try await bed.finish()
   }
 
+  /// containerd is away just when an exec that has ended is to be deleted there.
+  @Test func anExecWhoseDeletionFailsIsDeletedLater() async throws {
+    let containerd = try await PrivateContainerd.start()
+    let worker = try await WorkerProcess.start(containerd: containerd.address)
+    let client = try worker.connect()
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    try await client.call(
+      "container.create", ["container": "c1", "rootfs": rootfs, "args": ["sleep", "1000"]])
+    try await client.call("task.start", ["container": "c1"])
+    // Its end waits for who reads it.
+    let exec: JSON = [
+      "container": "c1", "process": "e1", "args": ["seq", "1000"],
+      "attach": ["streams": ["stdout"], "window": 80],
+    ]
+    try await client.call("process.exec", exec)
+    _ = try await client.event("process.exited", process: "e1")
+    await containerd.kill()
+    _ = try await client.event("containerd.disconnected")
+    try await client.call(
+      "stdio.credit", ["container": "c1", "process": "e1", "stream": "stdout", "offset": 1_000_000])
+    _ = try await client.event("process.closed", process: "e1")
+    while try await client.call("worker.status")["rpc"]["Tasks/DeleteProcess"] == nil {}
+    let deletion = client.post("process.delete", ["container": "c1", "process": "e1"])
+    try await containerd.start()
+    #expect(try await client.result(of: deletion)["exit_code"] == 0)
+    try await client.call("process.exec", exec)
+    try await client.call("container.delete", ["container": "c1", "force": true])
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    await containerd.kill()
+  }
+
   @Test func aRunThatIsKeptCanBeCancelledWhileItsWorkerStops() async throws {
     let bed = try await TestBed.start()
     let run = bed.client.post(
