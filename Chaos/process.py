@@ -8,6 +8,9 @@ from stream import Stream
 ORDER = {"task.created": 0, "process.added": 0, "task.started": 1, "process.started": 1,
          "process.exited": 2, "process.closed": 3, "task.deleted": 4}
 
+# How runc's own process, in the container's place until the start, complains on its stderr that the start was killed.
+CUT_START = b"write exec fifo "
+
 
 class Process:
     def __init__(self, container, process, plan, complain):
@@ -28,6 +31,8 @@ class Process:
         # containerd may forget the exit of a task that ends while it is down.
         self.forgettable = False
         self.refused = None
+        # Its stderr has what runc said, not yet what it says itself.
+        self.is_cut = False
         self.ready, self.ended = asyncio.Event(), asyncio.Event()
 
     def target(self):
@@ -46,6 +51,8 @@ class Process:
             self.complain(name, "once", f"again with seq {event['seq']}")
         elif self.told and ORDER[name] < ORDER[self.told[-1]]:
             self.complain(name, f"before {self.told[-1]}", f"behind it with seq {event['seq']}")
+        if name == "task.started" and self.is_cut:
+            self.complain(name, "none, runc gave up before", str(event))
         self.told.append(name)
         if name == "task.deleted" and self.failed_start():
             self.restart_streams()
@@ -65,6 +72,7 @@ class Process:
     def restart_streams(self):
         for stream in self.streams.values():
             stream.restart()
+        self.is_cut = False
 
     def check_end(self):
         if self.plan and self.plan.ends == "killed" and not self.kill_asked and not self.shim_killed:
@@ -73,7 +81,11 @@ class Process:
     def output(self, event):
         stream = self.streams[event["stream"]]
         if event["event"] == "stdio.data":
-            stream.data(event["offset"], event["text"].encode() if "text" in event else base64.b64decode(event["base64"]))
+            data = event["text"].encode() if "text" in event else base64.b64decode(event["base64"])
+            if self.told == ["task.created"] and data.startswith(CUT_START):
+                self.is_cut, stream.position = True, event["offset"] + len(data)
+            else:
+                stream.data(event["offset"], data)
         elif event["event"] == "stdio.gap":
             if stream.gap(event["from"], event["to"]) and self.plan and not self.may_have_gaps():
                 self.complain(f"{stream.name}: stdio.gap", "none, nothing was done that excuses it", str(event))
