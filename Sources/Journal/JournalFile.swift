@@ -92,8 +92,8 @@ struct JournalFile: Sendable {
   /// - Returns: what the file is called now.
   func setAside() -> String {
     let aside = "\(path).broken-\(JournalFile.now / 1_000_000)"
-    // The log first: without it the file could be taken for a whole one.
-    for suffix in ["-wal", "-shm", "-journal", ""] { rename(path + suffix, aside + suffix) }
+    // The file first: without its log it would be taken for a whole one, while a log alone is seen to be one.
+    for suffix in ["", "-wal", "-shm", "-journal"] { rename(path + suffix, aside + suffix) }
     return aside
   }
 }

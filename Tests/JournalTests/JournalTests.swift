@@ -1,5 +1,6 @@
 import FIFOIO
 import Foundation
+import Glibc
 @testable import Journal
 import Logging
 import Testing
@@ -134,6 +135,26 @@ struct JournalTests {
       #expect(logs == [log])
     }
     await journal.close()
+  }
+
+  /// Between two renamings a kill leaves a log alone, which is told, and not a file that looks whole without it.
+  @Test func theFileIsSetAsideBeforeItsLog() throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let path = directory + "/journal.db"
+    for name in [path, path + "-wal"] { try Data("x".utf8).write(to: URL(fileURLWithPath: name)) }
+    let changes = inotify_init1(Int32(IN_CLOEXEC))
+    defer { close(changes) }
+    try #require(inotify_add_watch(changes, directory, UInt32(IN_MOVED_FROM)) >= 0)
+    _ = JournalFile(path: path, limits: JournalLimits(bytes: 0, age: .zero)).setAside()
+    var events = [UInt8](repeating: 0, count: 4096)
+    let count = read(changes, &events, events.count)
+    // Each has a name behind 16 bytes, with NULs up to a length that is in the last four of them.
+    var (names, place) = ([String](), 0)
+    while place < count {
+      names.append(String(decoding: events[(place + 16)...].prefix { $0 != 0 }, as: UTF8.self))
+      place += 16 + Int(events[place + 12])
+    }
+    #expect(names == ["journal.db", "journal.db-wal"])
   }
 
   @Test func sizeIsBounded() async throws {
