@@ -10,6 +10,8 @@ package struct DatabaseError: Error, Sendable, CustomStringConvertible {
   var isCorruption: Bool {
     [SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_FORMAT, SQLITE_ERROR].contains(code & 0xFF)
   }
+
+  var isLackOfRoom: Bool { code & 0xFF == SQLITE_FULL }
 }
 
 /// A database of SQLite's, used by one thread at a time. Closed when it is let go of.

@@ -62,6 +62,7 @@ package final class Journal {
     lastTimeBefore = contents.lastTime
     self.thread = thread
     self.log = log
+    if let failure = contents.failure { failed(failure) }
   }
 
   // MARK: - Writing
@@ -150,16 +151,20 @@ package final class Journal {
       runWaiting()
     case .first(let first): self.first = first
     case .failed(let reason, let epoch):
-      failure = reason
       (self.epoch, first) = (epoch, last + 1)
-      log.critical(
-        "the journal cannot be written; nothing is kept until it can", metadata: ["reason": "\(reason)"])
+      failed(reason)
     case .renewed(let epoch):
       failure = nil
       self.epoch = epoch
       log.notice("there is a new journal", metadata: ["epoch": "\(epoch)"])
       onRenewal()
     }
+  }
+
+  private func failed(_ reason: String) {
+    failure = reason
+    log.critical(
+      "the journal cannot be written; nothing is kept until it can", metadata: ["reason": "\(reason)"])
   }
 }
 

@@ -13,6 +13,8 @@ struct JournalFile: Sendable {
     let processes: [ProcessRecord]
     /// Why there is a new one, and what the one that was there is called now.
     var complaint: String?
+    /// Why there is none for now.
+    var failure: String?
   }
 
   let path: String
@@ -25,8 +27,9 @@ struct JournalFile: Sendable {
     return String((0..<16).map { _ in digits[Int.random(in: 0..<16)] })
   }
 
-  /// Opens the file, or a new one where it is broken or somebody else's: that is set aside, never overwritten.
-  func open() throws -> (Store, Contents) {
+  /// Opens the file, or a new one where it is broken or somebody else's: that is set aside, never overwritten. No store is
+  /// where there is no room for a new one.
+  func open() throws -> (Store?, Contents) {
     do {
       return try read()
     } catch let error as DatabaseError where error.isCorruption {
@@ -38,14 +41,34 @@ struct JournalFile: Sendable {
     }
   }
 
-  /// An empty one, whose events go on behind a number.
+  /// An empty one, whose events go on behind a number. Nothing is left of one that can't be made.
   func make(after last: UInt64) throws -> Store {
-    try Store(path, limits: limits, newEpoch: JournalFile.newEpoch(), after: last)
+    let wasThere = isThere
+    do {
+      return try Store(path, limits: limits, newEpoch: JournalFile.newEpoch(), after: last)
+    } catch {
+      if !wasThere { for suffix in JournalFile.suffixes { unlink(path + suffix) } }
+      throw error
+    }
   }
 
-  private func read() throws -> (Store, Contents) {
+  private var isThere: Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 || errno != ENOENT
+  }
+
+  private func read() throws -> (Store?, Contents) {
     try checkFiles()
-    let store = try make(after: 0)
+    let store: Store
+    do {
+      store = try make(after: 0)
+    } catch let error as DatabaseError where error.isLackOfRoom && !isThere {
+      let epoch = JournalFile.newEpoch()
+      return (
+        nil,
+        Contents(epoch: epoch, first: 1, last: 0, lastTime: 0, keys: [], processes: [], failure: "\(error)")
+      )
+    }
     let contents = Contents(
       epoch: store.epoch, first: store.first, last: store.last, lastTime: store.lastTime,
       keys: try store.keys(),
@@ -53,7 +76,7 @@ struct JournalFile: Sendable {
     return (store, contents)
   }
 
-  private func startAnew(_ reason: String) throws -> (Store, Contents) {
+  private func startAnew(_ reason: String) throws -> (Store?, Contents) {
     let name = setAside()
     var (store, contents) = try read()
     contents.complaint = "\(reason); it is kept as \(name)"
@@ -89,11 +112,14 @@ struct JournalFile: Sendable {
     return Array(bytes.prefix(max(0, count)))
   }
 
+  /// Of the file itself, and of what SQLite puts beside it.
+  private static let suffixes = ["", "-wal", "-shm", "-journal"]
+
   /// - Returns: what the file is called now.
   func setAside() -> String {
     let aside = "\(path).broken-\(JournalFile.now / 1_000_000)"
     // The file first: without its log it would be taken for a whole one, while a log alone is seen to be one.
-    for suffix in ["", "-wal", "-shm", "-journal"] { rename(path + suffix, aside + suffix) }
+    for suffix in JournalFile.suffixes { rename(path + suffix, aside + suffix) }
     return aside
   }
 }

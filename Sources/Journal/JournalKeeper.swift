@@ -1,7 +1,7 @@
 internal import CLinux
 
-/// Keeps the journal's file on its thread, and gets a new one where it cannot be written any more: nothing that the worker
-/// does waits for a disk.
+/// Keeps the journal's file on its thread, and gets a new one where it cannot be written any more, or could not be made at the
+/// start: nothing that the worker does waits for a disk.
 final class JournalKeeper {
   private let file: JournalFile
   private let answer: (JournalThread.Answer) -> Void
@@ -21,6 +21,7 @@ final class JournalKeeper {
   func open() throws -> JournalFile.Contents {
     let (store, contents) = try file.open()
     self.store = store
+    if store == nil { nextAttempt = JournalFile.now + JournalKeeper.pause }
     (first, last) = (contents.first, contents.last)
     return contents
   }

@@ -55,6 +55,37 @@ struct FailureTests {
     try await bed.finish()
   }
 
+  /// The journal that it had is set aside since it could not be written.
+  @Test func aWorkerStartsAlsoWhereNothingCanBeKept() async throws {
+    let containerd = try await PrivateContainerd.shared()
+    let directory = try Sandbox.newDirectory("full")
+    try #require(mount("tmpfs", directory, "tmpfs", 0, "size=8m") == 0)
+    defer { umount2(directory, Int32(MNT_DETACH)) }
+    let filler = open(directory + "/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    let block = [UInt8](repeating: 1, count: 4096)
+    while write(filler, block, block.count) > 0 {}
+    let worker = try await WorkerProcess.start(
+      containerd: containerd.address, stateDirectory: directory + "/state")
+    let client = try worker.connect()
+    let epoch = try await client.greeting()["epoch"]
+    #expect(try await client.call("worker.status")["journal"]["failure"].string != nil)
+    ftruncate(filler, 0)
+    close(filler)
+    let container: JSON = [
+      "container": "c1", "rootfs": JSON(try await RootFilesystem.busybox()), "args": ["true"],
+    ]
+    while try await client.call("worker.status")["journal"]["failure"].string != nil {
+      try await client.call("container.create", container)
+      try await client.call("container.delete", ["container": "c1"])
+    }
+    let status = try await client.call("worker.status")
+    #expect(status["events"]["epoch"] != epoch)
+    #expect(try await client.call("run", container)["exit_code"] == 0)
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory + "/state").contains("journal.db"))
+  }
+
   @Test func aRootFilesystemThatIsNotThere() async throws {
     let bed = try await TestBed.start()
     let error = try await bed.client.error("run", ["rootfs": "/no/such/rootfs", "args": ["true"]])

@@ -194,6 +194,59 @@ struct JournalTests {
     await again.close()
   }
 
+  @Test func aDiskThatIsFullAtTheStartLeavesTheJournalForLater() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    try #require(mount("tmpfs", directory, "tmpfs", 0, "size=512k") == 0)
+    defer { umount2(directory, Int32(MNT_DETACH)) }
+    let filler = fill(directory)
+    for _ in 0..<2 {
+      let journal = try await open(directory)
+      #expect(await journal.failure != nil)
+      await append(3, to: journal)
+      await journal.close()
+      #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["filler"])
+    }
+    let journal = try await open(directory)
+    let first = await journal.epoch
+    ftruncate(filler, 0)
+    close(filler)
+    while await journal.failure != nil {
+      await append(1, to: journal)
+      await journal.flush()
+      try await Task.sleep(for: .milliseconds(100))
+    }
+    #expect(await journal.epoch != first)
+    let last = await journal.last
+    #expect(await journal.events(after: last - 1, limit: 10).map(\.sequence) == [last])
+    await journal.close()
+  }
+
+  /// It can still be read, and is not to be taken for none.
+  @Test func whatAFullDiskHoldsIsThereAtTheStart() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    try #require(mount("tmpfs", directory, "tmpfs", 0, "size=512k") == 0)
+    defer { umount2(directory, Int32(MNT_DETACH)) }
+    var journal = try await open(directory)
+    let epoch = await journal.epoch
+    let record = ProcessRecord(container: "c1", exec: "e1")
+    await append(3, to: journal)
+    await journal.append(.process(record))
+    await journal.close()
+    close(fill(directory))
+    journal = try await open(directory)
+    #expect(await journal.epoch == epoch)
+    #expect(await journal.processes == [record])
+    #expect(await journal.events(after: 0, limit: 10).map(\.sequence) == [1, 2, 3])
+    await journal.close()
+  }
+
+  private func fill(_ directory: String) -> Int32 {
+    let filler = Glibc.open(directory + "/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    let block = [UInt8](repeating: 1, count: 4096)
+    while write(filler, block, block.count) > 0 {}
+    return filler
+  }
+
   /// Nothing waits for a disk without room: what is told meanwhile is of another epoch, and so is what comes when there is
   /// room again.
   @Test func aFullDiskCostsTheEpochAndNothingElse() async throws {
