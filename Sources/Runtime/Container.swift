@@ -57,7 +57,6 @@ package final class Container {
   /// A new task: nothing of the last one counts any more.
   func began(_ task: ContainerProcess) {
     self.task = task
-    cutExecs = []
     outOfMemory = false
     knownKills = 0
     isPaused = false

@@ -31,7 +31,7 @@ extension ContainerRuntime {
   }
 
   /// UNKNOWN is a shim that does not answer; containerd says nothing of the process then, not even its FIFOs.
-  private func checkIsKnown(_ found: CDProcess) throws(RuntimeError) {
+  func checkIsKnown(_ found: CDProcess) throws(RuntimeError) {
     if found.status == .unknown {
       throw RuntimeError(.unavailable, "the shim of container \(found.containerID) does not answer")
     }

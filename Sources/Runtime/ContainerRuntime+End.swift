@@ -64,6 +64,7 @@ extension ContainerRuntime {
     }
     for process in container.processes { recent.add(container.id, exec: process.exec, pid: process.pid) }
     container.forgetExecs()
+    forgetCutExecs(of: container)
     task.release()
     container.task = nil
     samples[container.id] = nil

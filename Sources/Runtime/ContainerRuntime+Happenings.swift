@@ -91,6 +91,7 @@ extension ContainerRuntime {
       container.execs[exec] = process
     } else {
       forgetCutStart(of: container)
+      forgetCutExecs(of: container)
       container.began(process)
     }
     process.setPID(pid)

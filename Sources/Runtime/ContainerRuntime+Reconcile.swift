@@ -51,6 +51,14 @@ extension ContainerRuntime {
 
   /// - Returns: how many exits were missed.
   func reconcile(_ id: String, _ found: CDProcess?, known: Known?) async -> Int {
+    let exits = await compare(id, found, known)
+    if let container = containers[id], container.task?.isRunning == true {
+      await removeCutExecs(of: container)
+    }
+    return exits
+  }
+
+  private func compare(_ id: String, _ found: CDProcess?, _ known: Known?) async -> Int {
     if let container = containers[id], container.isUnsettled {
       let running = container.processes.filter(\.isRunning)
       await loadQuietly(id, found)
@@ -77,7 +85,6 @@ extension ContainerRuntime {
       if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
       _ = await concurrently(running) { process in await self.settle(process, process === task ? found : nil)
       }
-      if task.isRunning { await removeCutExecs(of: container) }
       // Of its deletion nothing will come any more.
       if found == nil, task.life.phase == .closed { await removeIfGone(task) }
     }

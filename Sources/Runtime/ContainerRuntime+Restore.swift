@@ -23,7 +23,11 @@ extension ContainerRuntime {
       container.isRestored = true
       containers[id] = container
       if record.phase == ProcessRecord.undone {
-        container.hadCutStart = true
+        if record.exec.isEmpty {
+          container.hadCutStart = true
+        } else {
+          container.cutExecs.insert(record.exec)
+        }
         continue
       }
       let process = try ContainerProcess(record, host: self)

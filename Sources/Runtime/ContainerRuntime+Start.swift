@@ -36,6 +36,7 @@ extension ContainerRuntime {
     try checkCheckpoint(options.checkpoint, for: container)
     let process = try makeProcess(
       container, exec: nil, options, terminal: container.metadata?.facts.terminal ?? false)
+    forgetCutExecs(of: container)
     container.began(process)
     attach(process)
     await writeDown(process)
@@ -180,8 +181,10 @@ extension ContainerRuntime {
     if let known = container.execs[exec], !known.isDeleted {
       throw RuntimeError(.alreadyExists, "process \(exec) exists")
     }
-    _ = await removeCutExec(exec, of: container)
-    container.cutExecs.remove(exec)
+    if let leftover = await removeCutExec(exec, of: container) {
+      // Nothing was asked of containerd for this one.
+      throw RuntimeError(.unreachable, "an earlier \(exec) is not cleared away: \(leftover.message)")
+    }
     container.execs[exec]?.giveUpPlace()
     let process = try makeProcess(container, exec: exec, options, terminal: terminal)
     container.execs[exec] = process

@@ -123,6 +123,7 @@ extension ContainerRuntime {
   private func drop(_ container: Container) {
     guard containers[container.id] === container else { return }
     for process in container.processes { process.forget() }
+    forgetCutExecs(of: container)
     containers[container.id] = nil
     journal?.append(.forgetProcess(container: container.id, exec: ""))
   }
@@ -222,6 +223,6 @@ extension ContainerRuntime {
 extension Container {
   /// Of an earlier worker there is nothing here but what a start left, or the output of what has ended.
   fileprivate var isOnlyRemembered: Bool {
-    processes.allSatisfy(\.isDeleted) && (hadCutStart || !processes.isEmpty)
+    processes.allSatisfy(\.isDeleted) && (hadCutStart || !cutExecs.isEmpty || !processes.isEmpty)
   }
 }

@@ -19,6 +19,7 @@ extension ContainerRuntime {
     let wasAdded = process.life.phase >= .added
     let isOpen = leftover != nil || [.unavailable, .deadlineExceeded].contains(error.kind)
     withdraw(process, in: container, leaving: isOpen ? wasAdded ? .unknown : .withdrawn : nil)
+    if leftover != nil { Task { @Loop in await removeCutExecs(of: container) } }
     guard let leftover else {
       return error.kind == .cancelled ? RuntimeError(.withdrawn, error.message) : error
     }
@@ -47,16 +48,17 @@ extension ContainerRuntime {
     container.execs[exec] = nil
     // containerd's word of it may still be on its way.
     recent.add(container.id, exec: exec, pid: process.pid)
-    if fate != nil { container.cutExecs.insert(exec) }
+    if fate == nil { return }
+    container.cutExecs.insert(exec)
+    journal?.append(.process(record))
   }
 
   /// Execs of which the client was told that it is not known whether they run: they go.
   func removeCutExecs(of container: Container) async {
     for exec in container.cutExecs where container.execs[exec] == nil {
-      guard let leftover = await removeCutExec(exec, of: container) else { continue }
-      log.warning(
-        "cannot clear away an exec that was cut short",
-        metadata: ["container": "\(container.id)", "exec": "\(exec)", "error": "\(leftover.message)"])
+      await insist("clear away a cut exec of", container.id) { () async throws(RuntimeError) in
+        if let leftover = await self.removeCutExec(exec, of: container) { throw leftover }
+      }
     }
   }
 
@@ -67,12 +69,33 @@ extension ContainerRuntime {
       container.cutExecRemovals[exec]
       ?? Task { @Loop in
         defer { container.cutExecRemovals[exec] = nil }
-        let leftover = await removeFailed(container.id, exec: exec)
-        if leftover == nil { container.cutExecs.remove(exec) }
+        let leftover = await removeUnlessAnothers(exec, of: container)
+        if leftover == nil { forgetCutExec(exec, of: container) }
         return leftover
       }
     container.cutExecRemovals[exec] = removal
     return await removal.value
+  }
+
+  /// What has its name may be another client's by now.
+  private func removeUnlessAnothers(_ exec: String, of container: Container) async -> RuntimeError? {
+    do throws(RuntimeError) {
+      guard let found = try await get(container.id, exec: exec) else { return nil }
+      try checkIsKnown(found)
+      return isOurs(found.stdout, container) ? await removeFailed(container.id, exec: exec) : nil
+    } catch {
+      return error
+    }
+  }
+
+  private func forgetCutExec(_ exec: String, of container: Container) {
+    guard container.cutExecs.remove(exec) != nil else { return }
+    journal?.append(.forgetProcess(container: container.id, exec: exec))
+  }
+
+  /// They go with their task.
+  func forgetCutExecs(of container: Container) {
+    for exec in container.cutExecs { forgetCutExec(exec, of: container) }
   }
 
   /// What an exec or task that did not start still holds in containerd.

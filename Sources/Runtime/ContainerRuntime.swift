@@ -226,6 +226,7 @@ package final class ContainerRuntime {
     for process in container.processes { process.release() }
     containers[container.id] = nil
     samples[container.id] = nil
+    forgetCutExecs(of: container)
     if container.hadCutStart { journal?.append(.forgetProcess(container: container.id, exec: "")) }
     tell(.containerDeleted(container.id))
     removeBundle(of: container)

@@ -2,6 +2,7 @@ import ContainerdAPI
 import FIFOIO
 import Glibc
 import Journal
+import Logging
 import Testing
 
 @testable import Runtime
@@ -11,6 +12,8 @@ import TestSupport
 @Suite(.serialized)
 struct CutStartTests {
   init() { EventLoop.start() }
+
+  private let options = ContainerRuntime.StartOptions(stdin: false, output: OutputOptions(), size: nil)
 
   private func record(phase: Int) -> ProcessRecord {
     var record = ProcessRecord(container: "c", exec: "")
@@ -47,7 +50,7 @@ struct CutStartTests {
       let pid = try await other.startTask("c")
       try runtime.restore([record(phase: ProcessRecord.undone)])
       let error = await #expect(throws: RuntimeError.self) {
-        try await runtime.start("c", .init(stdin: false, output: OutputOptions(), size: nil)) { _ in }
+        try await runtime.start("c", options) { _ in }
       }
       #expect(error?.kind == .alreadyExists)
       let now = try await other.status("c")
@@ -65,7 +68,7 @@ struct CutStartTests {
       defer { kill(shim, SIGCONT) }
       try runtime.restore([record(phase: ProcessRecord.undone)])
       let start = Task { @Loop in
-        try await runtime.start("c", .init(stdin: false, output: OutputOptions(), size: nil)) { _ in }
+        try await runtime.start("c", options) { _ in }
       }
       while runtime.containerd.calls["Tasks/Get"] == nil { await Task.yield() }
       start.cancel()
@@ -74,6 +77,66 @@ struct CutStartTests {
       kill(shim, SIGCONT)
       #expect(try await other.status("c").pid == pid)
       #expect(runtime.containers["c"]?.hadCutStart == true)
+    }
+  }
+
+  /// It may run. The list says all of its task, and nothing of it.
+  @Test(arguments: [true, false]) func theLastWorkersCutExecGoes(isOurs: Bool) async throws {
+    try await withOtherClient { runtime, told, other in
+      let task = try await runtime.start("c", options) { _ in }
+      let exec = try await runtime.exec(
+        "c", exec: isOurs ? "e" : "other", spec: Array(OtherClient.process.utf8), terminal: false, options
+      ) { _ in }
+      if !isOurs { try await other.startExec("c", "e") }
+      var cut = exec.undone
+      cut.exec = "e"
+      for process in [task, exec] { process.letGo() }
+      let records = [task.record, cut]
+      runtime.containers = [:]
+      try runtime.restore(records)
+      _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
+      #expect(try await runtime.get("c", exec: "e")?.status == (isOurs ? nil : .running))
+      #expect(runtime.containers["c"]?.cutExecs == [])
+    }
+  }
+
+  @Test func aCutExecIsWrittenDownUntilItsTaskGoes() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    for phase in [ProcessRecord.undone, nil] {
+      let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+      let journal = try await Journal.open(
+        in: directory, limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)), log: log)
+      let known = await journal.processes
+      try await withRuntime(journal: journal) { runtime, told in
+        try runtime.restore(known)
+        runtime.handle(.created("c", 1))
+        let container = try #require(runtime.containers["c"])
+        if phase != nil {
+          let exec = try ContainerProcess(ProcessRecord(container: "c", exec: "e"), host: runtime)
+          runtime.withdraw(exec, in: container, leaving: .unknown)
+        }
+      }
+      await journal.close()
+      let next = try await Journal.open(
+        in: directory, limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)), log: log)
+      #expect(await next.processes.map(\.phase) == [phase].compactMap { $0 })
+      await next.close()
+    }
+  }
+
+  @Test func anExecWaitsForTheEndOfACutOne() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      let container = try #require(runtime.containers["c"])
+      container.metadata = ContainerMetadata(
+        spec: [], facts: SpecFacts(), shim: ShimChoice(name: "", options: nil))
+      container.cutExecs = ["e"]
+      let error = await #expect(throws: RuntimeError.self) {
+        try await runtime.exec("c", exec: "e", spec: [], terminal: false, options) { _ in }
+      }
+      #expect(error?.kind == .unreachable)
+      #expect(container.cutExecs == ["e"])
     }
   }
 

@@ -37,6 +37,18 @@ struct OtherClient {
     return pid
   }
 
+  /// Without stdio.
+  func startExec(_ id: String, _ exec: String) async throws {
+    var request = CDExecProcessRequest()
+    (request.containerID, request.execID) = (id, exec)
+    request.spec = Google_Protobuf_Any(
+      json: Array(Self.process.utf8), typeURL: "types.containerd.io/opencontainers/runtime-spec/1/Process")
+    _ = try await containerd.call(ContainerdService.Tasks.exec, request)
+    var start = CDStartRequest()
+    (start.containerID, start.execID) = (id, exec)
+    _ = try await containerd.call(ContainerdService.Tasks.start, start)
+  }
+
   func end(_ id: String) async throws {
     var kill = CDKillRequest()
     (kill.containerID, kill.signal, kill.all) = (id, 9, true)
@@ -63,16 +75,19 @@ struct OtherClient {
     _ = try await containerd.call(ContainerdService.Containers.delete, request)
   }
 
-  func status(_ id: String) async throws -> CDProcess {
+  func status(_ id: String, exec: String = "") async throws -> CDProcess {
     var request = CDGetRequest()
-    request.containerID = id
+    (request.containerID, request.execID) = (id, exec)
     return try await containerd.call(ContainerdService.Tasks.get, request).process
   }
+
+  static let process =
+    #"{"args": ["sleep", "1000"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}"#
 
   private func spec(_ id: String) async throws -> String {
     """
     {"ociVersion": "1.0.2", "root": {"path": "\(try await RootFilesystem.busybox())"},
-    "process": {"args": ["sleep", "1000"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+    "process": \(Self.process),
     "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
     "linux": {
       "cgroupsPath": "/\(containerd.namespace)/\(id)", "namespaces": [{"type": "pid"}, {"type": "mount"}]
