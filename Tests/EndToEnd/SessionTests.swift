@@ -175,7 +175,10 @@ struct SessionTests {
         bytes += part.prefix(count)
       }
     }
-    #expect(bytes.count { $0 == 0x0A } == 7 && bytes.starts(with: Array(#"{"hello""#.utf8)))
+    // Beside events, as of the connection to containerd.
+    let kinds = bytes.split(separator: 0x0A).map { String(decoding: $0.prefix(8), as: UTF8.self) }
+    #expect(kinds.first == #"{"hello""# && kinds.count { $0 == #"{"error""# } == 1)
+    #expect(kinds.count { $0 == #"{"result"# } == 5)
     #expect(await process.wait() == .exited(0))
     try await bed.finish()
   }
