@@ -45,12 +45,13 @@ final class StreamSink: OutputSink {
     if !over { connection?.ready(self) }
   }
 
-  /// Grants more, up to an absolute offset; less than before is no error and no change.
+  /// Grants more, up to an absolute offset; less than before is no error and no change, and so is any without a window.
   ///
   /// - Returns: up to where it is granted now.
   func grant(upTo offset: UInt64) -> UInt64 {
-    let granted = max(credit ?? offset, offset)
-    credit = granted
+    guard let credit else { return offset }
+    let granted = max(credit, offset)
+    self.credit = granted
     wake()
     return granted
   }

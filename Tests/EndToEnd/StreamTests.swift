@@ -136,6 +136,18 @@ struct StreamTests {
     try await bed.finish()
   }
 
+  @Test func whatHasNoWindowIsNotBoundByCredit() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["cat"], stdin: true)
+    try await bed.client.call("stdio.attach", ["container": "c1"])
+    let credit: JSON = ["container": "c1", "stream": "stdout", "offset": 2]
+    #expect(try await bed.client.call("stdio.credit", credit)["offset"] == 2)
+    try await bed.client.call("stdio.write", ["container": "c1", "text": "more than that"])
+    try await bed.client.text("more than that", of: "c1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   @Test func withoutCreditTheProcessBlocksAndIsTimedOutAtTheEnd() async throws {
     let bed = try await TestBed.start()
     try await create(bed, ["sh", "-c", "\(numbers(1...100_000)); echo done >&2; read x"])
