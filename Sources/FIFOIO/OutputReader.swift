@@ -146,7 +146,7 @@ package final class OutputReader: ReadinessHandler {
   /// Leaves everything in the FIFO, for who is to have it from the first byte on.
   package func hold() {
     isHeld = true
-    unwatch()
+    setReading(false)
   }
 
   package func endHold() {

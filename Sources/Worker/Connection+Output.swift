@@ -28,10 +28,10 @@ extension Connection {
     if outbox.release(upTo: position) { scheduleFlush() }
   }
 
-  /// Returns when the client has little left to read.
+  /// Returns when the client has little left to read; at once where that is of no use any more.
   func waitUntilTaken() async {
-    if isGone || outbox.waiting <= Connection.replayAhead { return }
-    await untilTaken.wait()
+    // Others who waited may have been first.
+    while !isGone, !Task.isCancelled, outbox.waiting > Connection.replayAhead { await untilTaken.wait() }
   }
 
   /// A stream has something for this client.

@@ -91,22 +91,19 @@ final class StreamSink: OutputSink {
     if role == .controller { reader.took(upTo: offset, by: self) }
   }
 
-  /// Sends all that nobody has taken yet, ahead of everything that is sent later.
-  static func deliverRest(
-    of reader: OutputReader, _ process: ContainerProcess, _ stream: StreamName, _ encoding: Encoding,
-    to connection: Connection
-  ) {
-    let sink = StreamSink(
-      reader, of: process, stream: stream, role: .controller, from: reader.position, window: nil,
-      encoding: encoding,
-      to: connection)
-    reader.attach(controller: sink, at: reader.position)
-    connection.send { bytes in
-      while sink.position < reader.bytesRead {
-        if !sink.pull(into: &bytes) { sink.appendRest(to: &bytes) }
-      }
+  /// Sends all that nobody has taken yet, as fast as the client takes it, ahead of everything that is sent later. Nothing
+  /// more is to be read meanwhile.
+  ///
+  /// - Returns: whether all of it is on its way.
+  func deliverRest() async -> Bool {
+    guard let connection else { return false }
+    while true {
+      // Before each line, as others may do the same.
+      await connection.waitUntilTaken()
+      if over || position == reader.bytesRead { return true }
+      if connection.isGone || Task.isCancelled { return false }
+      connection.send { if !pull(into: &$0) { appendRest(to: &$0) } }
     }
-    sink.detach()
   }
 
   /// What a client that takes the stream another way does not get.

@@ -250,4 +250,51 @@ struct HandoverTests {
     try await bed.remove("c1")
     try await bed.finish()
   }
+
+  /// More than may wait for a client is on its way to one that reads.
+  @Test func aFullBacklogComesBeforeTheDescriptor() async throws {
+    let bed = try await TestBed.start()
+    // Each of these bytes is 6 in a line.
+    let script = "head -c 3000000 /dev/zero | tr '\\0' '\\1'; echo done >&2; sleep 1000"
+    try await bed.client.call(
+      "container.create",
+      ["container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sh", "-c", JSON(script)]])
+    try await bed.client.call(
+      "task.start",
+      ["container": "c1", "stdio": ["backlog": 16_777_216], "attach": ["streams": ["stderr"]]])
+    try await bed.client.text("done", of: "c1", "init", "stderr")
+    let client = try bed.worker.connect()
+    try await client.call("hello", Self.accept)
+    let result = try await client.call(
+      "stdio.attach", ["container": "c1", "mode": "fd", "streams": ["stdout"]])
+    let offset = try #require(result["stdout"]["offset"].int)
+    #expect(offset > 2_900_000)
+    #expect(try client.output("c1").count == offset)
+    client.close()
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  /// A start may outlive its reply: the output is there for who comes then.
+  @Test func nothingIsHandedOverWithoutAReply() async throws {
+    let bed = try await TestBed.start()
+    let runc = try WrappedRunc.holding("start")
+    try await bed.client.call(
+      "container.create",
+      [
+        "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo hello; sleep 1000"],
+        "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]],
+      ])
+    try await bed.client.call("hello", Self.accept)
+    let start = bed.client.post("task.start", ["container": "c1", "attach": ["mode": "fd"]])
+    let gate = try await runc.held()
+    try await bed.client.call("cancel", ["target": JSON(start)])
+    #expect(try await bed.client.reply(to: start)["error"]["effect"] == "unknown")
+    gate.close()
+    _ = try await bed.client.event("task.started", container: "c1")
+    try await bed.client.call("stdio.attach", ["container": "c1", "from": ["stdout": 0]])
+    try await bed.client.text("hello", of: "c1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
 }

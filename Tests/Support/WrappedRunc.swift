@@ -19,16 +19,21 @@ package struct WrappedRunc {
 
   package var marks: String { (try? String(contentsOfFile: directory + "/marks", encoding: .utf8)) ?? "" }
 
-  /// One whose deletion does not go on before `passDeletion()`.
-  package static func holdingDeletion() throws -> WrappedRunc {
+  /// One whose deletion waits, until what `heldDeletion()` gives is closed.
+  package static func holdingDeletion() throws -> WrappedRunc { try holding("delete") }
+
+  /// One whose first call of a command waits, until what `held()` gives is closed.
+  package static func holding(_ command: String) throws -> WrappedRunc {
     let runc = try WrappedRunc(
-      "case \" $* \" in *' delete '*) if [ -p $directory/gate ]; then read x <$directory/gate; fi;; esac")
+      "case \" $* \" in *' \(command) '*) if [ -p $directory/gate ]; then read x <$directory/gate; fi;; esac")
     guard mkfifo(runc.directory + "/gate", 0o600) == 0 else { throw SystemError(call: "mkfifo") }
     return runc
   }
 
-  /// Waits until the deletion is held, and gives the gate: closed, it lets this one go on, and all that come.
-  package func heldDeletion() async throws -> Descriptor {
+  package func heldDeletion() async throws -> Descriptor { try await held() }
+
+  /// Waits until the command is held, and gives the gate: closed, it lets this one go on, and all that come.
+  package func held() async throws -> Descriptor {
     let gate = directory + "/gate"
     return try await offPool {
       let deadline = Date(timeIntervalSinceNow: 20)

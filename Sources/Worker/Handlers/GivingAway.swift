@@ -28,15 +28,25 @@ extension ContainerProcess {
   {
     try context.connection.checkTakes(attachment)
     let streams = StreamName.allCases.filter { attachment.streams.contains($0) }
-    if streams.contains(.stdin), attachment.mode == .fd {
-      try await untilStdinIsWritten()
-      try context.connection.checkIsThere()
+    guard attachment.mode == .fd else { return try giveAwayNow(streams, attachment, context) }
+    if streams.contains(.stdin) { try await untilStdinIsWritten() }
+    try await deliverRest(of: streams, attachment.encoding, context)
+    do throws(ProtocolError) {
+      return try giveAwayNow(streams, attachment, context)
+    } catch {
+      for stream in streams { reader(stream)?.endHold() }
+      throw error
     }
-    // All of them or none: nothing is given away before everything is looked at, and nobody comes in between.
-    for stream in streams where stream != .stdin {
-      guard let reader = reader(stream) else { continue }
-      try checkIsFree(stream, reader, context.connection)
-    }
+  }
+
+  /// All of them or none: nothing is given away before everything is looked at, and nobody comes in between.
+  private func giveAwayNow(
+    _ streams: [StreamName], _ attachment: Attachment, _ context: CommandContext
+  ) throws(ProtocolError) -> JSONValue {
+    try context.connection.checkIsThere()
+    // They would go with the reply.
+    if context.ticket.state == .replied { throw ProtocolError(.cancelled, "there is a reply already") }
+    try checkAreFree(streams, context.connection)
     var told: [String: JSONValue] = [:]
     var names: [JSONValue] = []
     for stream in streams {
@@ -65,12 +75,39 @@ extension ContainerProcess {
     }
   }
 
-  private func checkIsFree(
-    _ stream: StreamName, _ reader: OutputReader, _ connection: Connection
-  ) throws(ProtocolError) {
-    let isFree =
-      reader.controller == nil || reader.controller === connection.attachments.sink(of: self, stream)
-    if !isFree || reader.isGivenAway {
+  /// What was read of outputs before comes as lines, before the reply. They are held then.
+  private func deliverRest(
+    of streams: [StreamName], _ encoding: Encoding, _ context: CommandContext
+  ) async throws(ProtocolError) {
+    let connection = context.connection
+    try checkAreFree(streams, connection)
+    var sinks: [StreamSink] = []
+    for stream in streams {
+      // One that has ended is not given away.
+      guard let reader = reader(stream), reader.end == nil else { continue }
+      connection.attachments.sink(of: self, stream)?.leave()
+      reader.hold()
+      let sink = StreamSink(
+        reader, of: self, stream: stream, role: .controller, from: reader.position, window: nil,
+        encoding: encoding, to: connection)
+      reader.attach(controller: sink, at: reader.position)
+      sinks.append(sink)
+    }
+    var isDelivered = true
+    for sink in sinks where isDelivered { isDelivered = await sink.deliverRest() }
+    // All at once: as long as one of them is under way nobody else comes to be the controller of another.
+    for sink in sinks { sink.detach() }
+    if isDelivered { return }
+    for stream in streams { reader(stream)?.endHold() }
+    throw ProtocolError(.cancelled, "cancelled", container: container, process: name.description)
+  }
+
+  private func checkAreFree(_ streams: [StreamName], _ connection: Connection) throws(ProtocolError) {
+    for stream in streams {
+      guard let reader = reader(stream) else { continue }
+      let isFree =
+        reader.controller == nil || reader.controller === connection.attachments.sink(of: self, stream)
+      if isFree, !reader.isGivenAway { continue }
       throw ProtocolError(
         .wrongState, "\(stream.rawValue) is \(isFree ? "handed over" : "read by another controller")",
         container: container, process: name.description)
@@ -92,17 +129,14 @@ extension ContainerProcess {
         }
       }
       guard let reader = reader(stream) else { return nil }
-      let last = connection.attachments.sink(of: self, stream)
       if attachment.mode == .fd {
-        // What was read before comes as lines, before the reply.
-        last?.leave()
-        StreamSink.deliverRest(of: reader, self, stream, attachment.encoding, to: connection)
         let offset = reader.bytesRead
         return reader.handOver().map { ($0, offset) }
       }
       if reader.position < reader.oldest {
         StreamSink.tellGap(to: reader.oldest, of: reader, self, stream, to: connection)
       }
+      let last = connection.attachments.sink(of: self, stream)
       let pipe = try reader.openPipe()
       last?.leave()
       return (pipe.end, pipe.offset)
