@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CKeeper.h"
+#include "address.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,13 +132,6 @@ static void keep(int listening, const char *path) {
   }
 }
 
-static int address(const char *path, struct sockaddr_un *to) {
-  *to = (struct sockaddr_un){.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof to->sun_path) { errno = ENAMETOOLONG; return -1; }
-  strcpy(to->sun_path, path);
-  return 0;
-}
-
 /// Connects, and hears that it was accepted: a keeper that is about to end has a queue too, in which nobody is heard.
 static int connect_to(const struct sockaddr_un *to) {
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -173,7 +166,7 @@ static void become_keeper(int listening, const char *path) {
 
 int clinux_keeper_connect(const char *path, bool *existed) {
   struct sockaddr_un to;
-  if (address(path, &to) < 0) return -1;
+  if (unix_address(path, &to) < 0) return -1;
   int fd = connect_to(&to);
   *existed = fd >= 0;
   if (fd >= 0) return fd;

@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include "address.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,8 +17,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,14 +48,6 @@ int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t tim
 
 int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-int clinux_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
-
-int clinux_timerfd_set(int fd, uint64_t monotonic_ns) {
-  struct itimerspec spec = {
-      .it_value = {.tv_sec = monotonic_ns / 1000000000, .tv_nsec = monotonic_ns % 1000000000}};
-  return timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
-}
-
 static uint64_t now_ns(clockid_t clock) {
   struct timespec now;
   clock_gettime(clock, &now);
@@ -79,17 +69,6 @@ int clinux_signalfd(const int *signals, int count) {
 int clinux_signalfd_read(int fd) {
   struct signalfd_siginfo info;
   return read(fd, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
-}
-
-static int unix_address(const char *path, struct sockaddr_un *address) {
-  memset(address, 0, sizeof *address);
-  address->sun_family = AF_UNIX;
-  if (strlen(path) >= sizeof address->sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  strcpy(address->sun_path, path);
-  return 0;
 }
 
 static int close_keeping_errno(int fd) {
@@ -239,9 +218,6 @@ ssize_t clinux_splice(int from, int to, size_t count) {
   return splice(from, NULL, to, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
-int clinux_pipe_size(int fd) { return fcntl(fd, F_GETPIPE_SZ); }
-int clinux_set_pipe_size(int fd, int bytes) { return fcntl(fd, F_SETPIPE_SZ, bytes); }
-
 int clinux_unread_bytes(int fd) {
   int count = 0;
   return ioctl(fd, FIONREAD, &count) < 0 ? -1 : count;
@@ -289,8 +265,6 @@ bool clinux_set_nice(int nice) {
 }
 
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
-
-void clinux_trim_heap(void) { malloc_trim(0); }
 
 static int count_entries(const char *path) {
   DIR *directory = opendir(path);

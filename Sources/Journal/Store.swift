@@ -111,7 +111,7 @@ final class Store {
       if bytes == 0 { oldest = event.time }
       bytes += event.line.count
       last = event.sequence
-      if first == 0 || first > last { first = last }
+      if first > last { first = last }
     case .key(let key): try statements.insert(key)
     case .forgetKey(let key): try statements.forgetKey.run(.text(key))
     case .process(let record): try statements.insert(record)

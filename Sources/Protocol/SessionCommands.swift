@@ -1,12 +1,12 @@
 /// The client introduces itself; optional.
 package struct Hello: Command {
   package static let name = "hello"
-  package let client: String?
   /// What the client takes beyond the defaults.
   package let accept: [Feature]
 
   package init(_ arguments: inout Arguments) throws(ProtocolError) {
-    client = try arguments.string("client")
+    // For who reads the lines.
+    _ = try arguments.string("client")
     // Those that a later worker may have are no mistake.
     accept = (try arguments.strings("accept") ?? []).compactMap(Feature.init)
   }

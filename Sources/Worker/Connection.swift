@@ -32,7 +32,6 @@ final class Connection: ReadinessHandler {
   let untilTaken = Waiters()
   /// Nothing reaches the client any more.
   var isGone: Bool { closed || cut }
-  private(set) var client: String?
   private(set) var features: [Feature] = []
 
   /// How long a client that is cut may take to read why.
@@ -70,8 +69,7 @@ final class Connection: ReadinessHandler {
   var isCongested: Bool { outbox.isCongested }
 
   /// - Returns: the features in force.
-  func introduce(_ client: String?, accepting features: [Feature]) -> [Feature] {
-    self.client = client
+  func accept(_ features: [Feature]) -> [Feature] {
     self.features = server.features.filter(features.contains)
     return self.features
   }

@@ -27,9 +27,6 @@ typedef struct {
 int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t timeout_ns);
 
 int clinux_eventfd(void);
-int clinux_timerfd(void);
-// Arms a timer at an absolute CLOCK_MONOTONIC time in nanoseconds; 0 disarms it.
-int clinux_timerfd_set(int fd, uint64_t monotonic_ns);
 uint64_t clinux_monotonic_ns(void);
 uint64_t clinux_realtime_ns(void);
 
@@ -72,9 +69,6 @@ int clinux_pipe(int ends[2], bool worker_reads);
 // Moves bytes between two pipes without copying and without waiting.
 ssize_t clinux_splice(int from, int to, size_t count);
 
-// The size of a pipe's or FIFO's buffer in bytes.
-int clinux_pipe_size(int fd);
-int clinux_set_pipe_size(int fd, int bytes);
 // The bytes that wait in a pipe, FIFO or socket.
 int clinux_unread_bytes(int fd);
 
@@ -95,8 +89,6 @@ void clinux_raise_descriptor_limit(void);
 // that is not allowed.
 bool clinux_set_nice(int nice);
 void clinux_name_thread(const char *name);
-// Hands free heap pages back to the kernel (malloc_trim).
-void clinux_trim_heap(void);
 
 // The process's resident memory in bytes and its number of threads and descriptors, from /proc/self.
 typedef struct {

@@ -9,7 +9,7 @@ extension Hello: HandledCommand {
   var changes: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    let features = context.connection.introduce(client, accepting: accept)
+    let features = context.connection.accept(accept)
     return ["protocol": 1, "features": .array(features.map { .string($0.rawValue) })]
   }
 }
