@@ -60,17 +60,23 @@ extension ContainerRuntime {
   }
 
   /// Asks containerd what became of a process: a status that it still has, or a loss where it knows nothing of it.
-  func settle(_ process: ContainerProcess) async {
+  ///
+  /// - Returns: whether it could tell.
+  @discardableResult
+  func settle(_ process: ContainerProcess) async -> Bool {
     do throws(RuntimeError) {
       guard let found = try await get(process.container, exec: process.exec) else {
-        return process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
+        process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
+        return true
       }
       // UNKNOWN is a shim that did not answer: not an end.
       if found.status == .stopped { stopped(process, found) }
+      return found.status != .unknown
     } catch {
       log.warning(
         "cannot tell what became of a process",
         metadata: ["container": "\(process.container)", "error": "\(error.message)"])
+      return false
     }
   }
 

@@ -51,44 +51,77 @@ extension ContainerRuntime {
 
   /// - Returns: how many exits were missed.
   func reconcile(_ id: String, _ found: CDProcess?, known: Known?) async -> Int {
-    let exits = await compare(id, found, known)
+    let (exits, isKnown) = await compare(id, found, known)
+    if !isKnown { askAgain(id) }
     if let container = containers[id], container.task?.isRunning == true {
       await removeCutExecs(of: container)
     }
     return exits
   }
 
-  private func compare(_ id: String, _ found: CDProcess?, _ known: Known?) async -> Int {
-    if let container = containers[id], container.isUnsettled {
-      let running = container.processes.filter(\.isRunning)
-      await loadQuietly(id, found)
-      return running.count { !$0.isRunning }
+  /// Until containerd can tell what has become of a container's processes; a new subscription begins anew.
+  private func askAgain(_ id: String) {
+    let subscription = subscriptions
+    Task { @Loop in
+      var pause = Duration.milliseconds(200)
+      while true {
+        await Loop.sleep(pause)
+        pause = min(pause * 2, .seconds(5))
+        guard subscription == subscriptions, !isStopped else { return }
+        let known = containers[id].map(Known.init)
+        do throws(RuntimeError) {
+          let found = try await get(id, exec: nil)
+          if await compare(id, found, known).isKnown { return }
+        } catch {
+          log.debug("no answer yet", metadata: ["container": "\(id)", "error": "\(error.message)"])
+        }
+      }
     }
+  }
+
+  private typealias Outcome = (exits: Int, isKnown: Bool)
+
+  private func compare(_ id: String, _ found: CDProcess?, _ known: Known?) async -> Outcome {
+    guard let container = containers[id], container.isUnsettled else {
+      return await compareSettled(id, found, known, known?.running ?? [])
+    }
+    let running = container.processes.filter(\.isRunning)
+    // Of the others the last attempt, in which not all could be asked for, has told.
+    let settled = (known?.running ?? []).filter { !$0.isUnsettled }
+    var isKnown = await loadQuietly(id, found)
+    if isKnown { isKnown = await compareSettled(id, found, known, settled).isKnown }
+    return (running.count { !$0.isRunning }, isKnown)
+  }
+
+  private func compareSettled(
+    _ id: String, _ found: CDProcess?, _ known: Known?, _ candidates: [ContainerProcess]
+  ) async -> Outcome {
     guard let container = containers[id], let task = container.task else {
-      if let found { await loadQuietly(id, found) }
-      return 0
+      guard let found else { return (0, true) }
+      return (0, await loadQuietly(id, found))
     }
     // A start of our own is under way: its reply tells.
-    if task.isOwn, task.life.phase < .started { return 0 }
-    let running = known?.running.filter(\.isRunning) ?? []
+    if task.isOwn, task.life.phase < .started { return (0, true) }
+    let running = candidates.filter(\.isRunning)
     if let found, isAnother(found, than: task) {
-      guard await isStillAnother(than: task) else { return 0 }
+      guard let isAnother = await isStillAnother(than: task) else { return (0, false) }
+      if !isAnother { return (0, true) }
       for process in running { process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost)) }
       await task.waitForClose()
       if let exit = task.life.exit { removeTask(task, of: container, exit) }
-      await loadQuietly(id)
-    } else {
-      // Not where an event is newer than the list.
-      if let found, found.status == .paused || found.status == .running, known?.pauses == container.pauses {
-        _ = paused(id, found.status == .paused)
-      }
-      if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
-      _ = await concurrently(running) { process in await self.settle(process, process === task ? found : nil)
-      }
-      // Of its deletion nothing will come any more.
-      if found == nil, task.life.phase == .closed { await removeIfGone(task) }
+      return (running.count { !$0.isRunning }, await loadQuietly(id))
     }
-    return running.count { !$0.isRunning }
+    // Not where an event is newer than the list.
+    if let found, found.status == .paused || found.status == .running, known?.pauses == container.pauses {
+      _ = paused(id, found.status == .paused)
+    }
+    if found?.status == .running, !task.isOwn, task.life.phase < .started { task.started(pid: task.pid) }
+    let areKnown = await concurrently(running) { process in
+      await self.settle(process, process === task ? found : nil)
+    }
+    // Of its deletion nothing will come any more.
+    if found == nil, task.life.phase == .closed { await removeIfGone(task) }
+    return (running.count { !$0.isRunning }, areKnown.allSatisfy { $0 })
   }
 
   /// UNKNOWN has no pid, and neither has a task that is still to be restored.
@@ -96,21 +129,24 @@ extension ContainerRuntime {
     found.status != .unknown && found.pid != 0 && task.pid != 0 && found.pid != task.pid
   }
 
-  /// The list may be older than a task that was started since, which its own call and events tell of.
-  private func isStillAnother(than task: ContainerProcess) async -> Bool {
+  /// The list may be older than a task that was started since, which its own call and events tell of. Nil where
+  /// containerd does not answer.
+  private func isStillAnother(than task: ContainerProcess) async -> Bool? {
     do throws(RuntimeError) {
       return try await get(task.container, exec: nil).map { isAnother($0, than: task) } ?? false
     } catch {
-      return false
+      return nil
     }
   }
 
-  private func settle(_ process: ContainerProcess, _ found: CDProcess?) async {
+  private func settle(_ process: ContainerProcess, _ found: CDProcess?) async -> Bool {
     guard let found else { return await settle(process) }
     if found.status == .stopped { stopped(process, found) }
+    return found.status != .unknown
   }
 
-  private func loadQuietly(_ id: String, _ found: CDProcess? = nil) async {
+  /// - Returns: whether nothing is left to be found out.
+  private func loadQuietly(_ id: String, _ found: CDProcess? = nil) async -> Bool {
     do throws(RuntimeError) {
       if let container = containers[id], !container.isUnsettled {
         try await adoptTask(of: container)
@@ -119,9 +155,14 @@ extension ContainerRuntime {
       } else {
         _ = try await load(id)
       }
+      return true
     } catch {
-      if error.kind == .notFound, let found, isOrphan(found, id) { return await removeOrphanedTask(id) }
-      log.warning("cannot load", metadata: ["container": "\(id)", "error": "\(error.message)"])
+      if error.kind == .notFound, let found, isOrphan(found, id) {
+        await removeOrphanedTask(id)
+      } else {
+        log.warning("cannot load", metadata: ["container": "\(id)", "error": "\(error.message)"])
+      }
+      return error.kind == .notFound
     }
   }
 

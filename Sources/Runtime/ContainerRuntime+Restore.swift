@@ -74,7 +74,14 @@ extension ContainerRuntime {
   /// The container is gone, and with it all that ran in it.
   func loseRestored(_ container: Container) async {
     let task = container.task
-    for process in container.processes { await lose(process, in: container) }
+    for process in container.processes {
+      if process.isUnsettled {
+        await lose(process, in: container)
+      } else if process.life.phase >= .started, !process.isDeleted {
+        // One of the others could not be asked for when this one was.
+        endLost(process, in: container)
+      }
+    }
     await task?.waitForDeletion()
     if containers[container.id] === container { forget(container) }
   }
@@ -118,6 +125,10 @@ extension ContainerRuntime {
     if !process.isUnsettled || withdrawUnsettled(process, in: container) { return }
     process.isUnsettled = false
     observer?.startIsSettled(process, .started)
+    endLost(process, in: container)
+  }
+
+  private func endLost(_ process: ContainerProcess, in container: Container) {
     process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
     process.expectEnds()
     if process.exec != nil {

@@ -57,6 +57,7 @@ final class Told: RuntimeObserver {
       default: "\(event)"
       }
     names.append(name)
+    waiters.resume()
   }
 
   private func name(_ id: String, _ exec: String?) -> String { exec.map { "\(id)/\($0)" } ?? id }
@@ -67,6 +68,19 @@ final class Told: RuntimeObserver {
   }
   func stdinBroke(_ process: ContainerProcess) {}
   func stdinTakes(_ process: ContainerProcess, upTo offset: UInt64) {}
+
+  private let waiters = Waiters()
+
+  /// Of what containerd has to be asked for first.
+  func untilAnswered(_ name: String) async {
+    let wait = Task { @Loop in
+      while !names.contains(name), !Task.isCancelled { await waiters.wait() }
+    }
+    let timer = Poller.shared.schedule(after: .seconds(10)) { wait.cancel() }
+    await wait.value
+    Poller.shared.cancel(timer)
+    #expect(names.contains(name), "\(names)")
+  }
 
   func until(_ name: String) async throws {
     for _ in 0..<10000 where !names.contains(name) { await Task.yield() }

@@ -1,4 +1,5 @@
 import ContainerdAPI
+import FIFOIO
 import Journal
 import SwiftProtobuf
 import Testing
@@ -76,6 +77,37 @@ struct ReconcileTests {
       try await other.deleteTask("c")
       #expect(await runtime.reconcile("c", nil, known: .init(container)) == 0)
       #expect(told.names.last == "deleted c")
+    }
+  }
+
+  /// No event comes of what ended while it could not tell.
+  @Test func aShimThatDoesNotAnswerIsAskedAgain() async throws {
+    try await withOtherClient { runtime, told, other in
+      let pid = try await other.startTask("c")
+      runtime.handle(.created("c", pid))
+      runtime.handle(.started("c", pid))
+      try await other.end("c")
+      let container = try #require(runtime.containers["c"])
+      var unknown = CDProcess()
+      (unknown.id, unknown.status) = ("c", .unknown)
+      #expect(await runtime.reconcile("c", unknown, known: .init(container)) == 0)
+      await told.untilAnswered("exited c 137")
+    }
+  }
+
+  /// The exec of an earlier worker could not be asked for when its task was; then both were gone, or their container.
+  @Test(arguments: ["c", "gone"]) func whatIsHalfSettledIsLostWhole(id: String) async throws {
+    try await withOtherClient { runtime, told, other in
+      var (task, exec) = (ProcessRecord(container: id, exec: ""), ProcessRecord(container: id, exec: "e"))
+      (task.phase, task.pid) = (ProcessLife.Phase.started.rawValue, 1)
+      (exec.phase, exec.pid) = (ProcessLife.Phase.started.rawValue, 2)
+      try runtime.restore([task, exec])
+      let container = try #require(runtime.containers[id])
+      container.task?.isUnsettled = false
+      let known = ContainerRuntime.Known(container)
+      Task { @Loop in _ = await runtime.reconcile(id, nil, known: known) }
+      await told.untilAnswered(id == "c" ? "deleted c" : "container deleted gone")
+      #expect(told.names.contains("exited \(id) lost") && told.names.contains("exited \(id)/e lost"))
     }
   }
 
