@@ -74,12 +74,25 @@ extension ContainerRuntime {
 
   private func started(_ event: CDTaskExecStarted) -> Bool {
     let (id, exec) = (event.containerID, event.execID)
-    if let known = containers[id]?.execs[exec], !known.isDeleted { return begin(known, event.pid) }
+    if let known = containers[id]?.execs[exec], !known.isDeleted, !makesRoom(known, for: event.pid) {
+      return begin(known, event.pid)
+    }
     if containers[id]?.cutExecs.contains(exec) == true { return false }
     if recent.holds(id, exec: exec, pid: event.pid) { return false }
     let process = ContainerProcess(container: id, exec: exec, foreign: nil, host: self)
     discover(process, pid: 0)
     return begin(process, event.pid)
+  }
+
+  /// An exec of another client's that has ended makes room for one of another pid: of its deletion containerd tells nothing.
+  /// The addition of the next, which has no pid, may be a late one of its own.
+  private func makesRoom(_ known: ContainerProcess, for pid: UInt32) -> Bool {
+    if known.isOwn || known.isRunning || known.pid == 0 || pid == 0 || known.pid == pid { return false }
+    if recent.hasEnded(known.container, exec: known.exec, pid: pid) { return false }
+    known.endNow()
+    recent.add(known.container, exec: known.exec, pid: known.pid)
+    known.release()
+    return true
   }
 
   /// Another client's process that was not known.

@@ -141,6 +141,24 @@ struct EventOrderTests {
     }
   }
 
+  /// Of its deletion by its owner containerd never tells.
+  @Test func anothersExecMayHaveTheNameOfItsLastOne() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      for pid: UInt32 in 2...4 {
+        runtime.handle(.execAdded("c", "e"))
+        runtime.handle(.execStarted("c", "e", pid))
+        // Late ones of the last.
+        runtime.handle(.execStarted("c", "e", pid - 1))
+        runtime.handle(.exited("c", "e", pid, pid))
+      }
+      #expect(
+        told.names.dropFirst(2)
+          == (2...4).flatMap { ["added c/e", "started c/e", "exited c/e \($0)", "closed c/e"] }[...])
+    }
+  }
+
   /// A shim that an earlier worker's task leaves is ended, but not the next task's.
   @Test(arguments: [true, false]) func theNextTasksShimIsNotTakenForAForgottenOne(hasNext: Bool) async throws
   {
