@@ -18,10 +18,12 @@ extension ContainerRuntime {
     guard let process = container.task ?? known else {
       throw RuntimeError(.notFound, "container \(id) has no task")
     }
+    var hasKilled = false
     if process.isRunning {
       guard force else { throw RuntimeError(.wrongState, "the task of container \(id) is running") }
       do throws(RuntimeError) {
         try await killRPC(id, exec: nil, signal: UInt32(SIGKILL), all: true)
+        hasKilled = true
       } catch {
         if error.kind != .notFound { throw error }
         await settle(process)
@@ -43,7 +45,9 @@ extension ContainerRuntime {
       answer = try await deleteTaskRPC(id, timeout: Containerd.timeout)
     } catch {
       // Gone in containerd, which is what was asked for; what we know of its exit still counts.
-      guard error.kind == .notFound, let exit = process.life.exit else { throw error }
+      guard error.kind == .notFound, let exit = process.life.exit else {
+        throw hasKilled ? error.afterAnEffect : error
+      }
       removeTask(process, of: container, exit)
       return exit
     }

@@ -193,10 +193,12 @@ package final class ContainerRuntime {
   package func delete(_ id: String, force: Bool) async throws(RuntimeError) {
     let container = try await load(id)
     if let last = container.task, !force, !last.isRunning { await removeIfGone(last) }
+    var hasDeletedTask = false
     if container.task != nil {
       guard force else { throw RuntimeError(.wrongState, "container \(id) has a task") }
       do throws(RuntimeError) {
         _ = try await deleteTask(id, force: true)
+        hasDeletedTask = true
       } catch {
         if error.kind != .notFound { throw error }
       }
@@ -212,7 +214,7 @@ package final class ContainerRuntime {
     } catch {
       // Somebody else deleted it: then it is gone for us too.
       if error.kind == .notFound { forget(container) }
-      throw error
+      throw hasDeletedTask ? error.afterAnEffect : error
     }
     forget(container)
   }

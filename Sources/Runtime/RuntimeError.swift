@@ -34,4 +34,15 @@ package struct RuntimeError: Error, Sendable, Equatable {
 
   /// It may go well when it is tried again.
   var isPassing: Bool { [.unavailable, .unreachable, .deadlineExceeded].contains(kind) }
+
+  /// The same of an operation that has done something before this step.
+  package var afterAnEffect: RuntimeError {
+    let kind: Kind =
+      switch kind {
+      case .unreachable: .unavailable
+      case .withdrawn: .cancelled
+      default: kind
+      }
+    return RuntimeError(kind, message)
+  }
 }

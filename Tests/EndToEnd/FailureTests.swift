@@ -182,4 +182,41 @@ struct FailureTests {
     #expect(await worker.terminate() == .exited(0))
     await containerd.kill()
   }
+
+  /// Killed is killed, whatever cannot be asked for then.
+  @Test func aDeletionThatHasKilledDoesNotSayThatNothingWasDone() async throws {
+    let containerd = try await PrivateContainerd.start()
+    let worker = try await WorkerProcess.start(containerd: containerd.address)
+    let client = try worker.connect()
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    for id in ["c1", "c2"] {
+      try await client.call(
+        "container.create",
+        ["container": JSON(id), "rootfs": rootfs, "args": ["sh", "-c", "echo hello; sleep 1000"]])
+      try await client.call("task.start", ["container": JSON(id), "attach": ["window": 1]])
+    }
+    let deletions = [
+      client.post("task.delete", ["container": "c1", "force": true]),
+      client.post("container.delete", ["container": "c2", "force": true]),
+    ]
+    for id in ["c1", "c2"] { _ = try await client.event("process.exited", container: id) }
+    await containerd.kill()
+    _ = try await client.event("containerd.disconnected")
+    // Their output was still to be taken.
+    for id in ["c1", "c2"] {
+      try await client.call("stdio.credit", ["container": JSON(id), "stream": "stdout", "offset": 6])
+    }
+    for deletion in deletions {
+      let error = try await client.reply(to: deletion)["error"]
+      #expect(error["code"] == "unavailable" && error["effect"] == "unknown", "\(error)")
+    }
+    try await containerd.start()
+    _ = try await client.event("containerd.connected")
+    for id in ["c1", "c2"] {
+      try await client.call("container.delete", ["container": JSON(id), "force": true])
+    }
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+    await containerd.kill()
+  }
 }

@@ -7,15 +7,24 @@ extension ContainerCreate: HandledCommand {
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
     let server = context.server
+    var hasReplaced = false
     if replace {
       do throws(RuntimeError) {
         try await server.runtime.delete(container, force: true)
+        hasReplaced = true
       } catch {
         if error.kind != .notFound { throw ProtocolError(error, container: container) }
       }
     }
-    let created = try await description.create(container, context)
-    return ["container": .string(container), "bundle": .string(created.bundle)]
+    do throws(ProtocolError) {
+      let created = try await description.create(container, context)
+      return ["container": .string(container), "bundle": .string(created.bundle)]
+    } catch {
+      var error = error
+      // The one that was there is gone.
+      if hasReplaced, error.effect == Effect.none { error.effect = .unknown }
+      throw error
+    }
   }
 }
 
