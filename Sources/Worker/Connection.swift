@@ -200,8 +200,9 @@ final class Connection: ReadinessHandler {
     send { ServerLine.error(error, ServerLine.Reply(id: id, line: line), into: &$0) }
   }
 
-  func ticket(_ id: Request.ID) -> Ticket? {
-    inflight.values.filter { $0.request.id == id }.min { $0.line < $1.line }
+  /// The oldest command in flight with an id, but for the one that asks.
+  func ticket(_ id: Request.ID, besides own: Ticket) -> Ticket? {
+    inflight.values.filter { $0.request.id == id && $0 !== own }.min { $0.line < $1.line }
   }
 
   func replied(_ ticket: Ticket) {

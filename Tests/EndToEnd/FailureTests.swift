@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 import TestSupport
 
@@ -150,6 +151,22 @@ struct FailureTests {
     #expect(try await bed.client.reply(to: run)["error"]["code"] == "cancelled")
     #expect(try await bed.client.call("cancel", ["target": "nothing"])["cancelled"] == false)
     _ = try await bed.client.event("container.deleted", container: "r1")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
+  @Test func cancelReachesAKillThatHangsButNotItself() async throws {
+    let bed = try await TestBed.start()
+    try await bed.startContainer("c1", ["sleep", "1000"])
+    let shim = try #require(bed.containerd.shimPIDs(of: bed.worker.namespace, container: "c1").first)
+    try await ProcessList.freeze(shim)
+    let hung = bed.client.post("process.kill", ["container": "c1"])
+    #expect(try await bed.client.call("cancel", ["target": JSON(hung)])["cancelled"] == true)
+    let error = try await bed.client.reply(to: hung)["error"]
+    #expect(error["code"] == "cancelled" && error["effect"] == "unknown")
+    kill(shim, SIGCONT)
+    bed.client.send(["command": "cancel", "id": "x", "arguments": ["target": "x"]])
+    #expect(try await bed.client.result(of: "x")["cancelled"] == false)
     try await bed.remove("c1")
     try await bed.finish()
   }

@@ -100,6 +100,7 @@ extension Cancel: HandledCommand {
   var takesKey: Bool { false }
 
   func run(_ context: CommandContext) async throws(ProtocolError) -> JSONValue {
-    ["cancelled": .bool(context.connection.ticket(target)?.stop(.cancelled) ?? false)]
+    let ticket = context.connection.ticket(target, besides: context.ticket)
+    return ["cancelled": .bool(ticket?.stop(.cancelled) ?? false)]
   }
 }
