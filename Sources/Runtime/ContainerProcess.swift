@@ -166,6 +166,12 @@ package final class ContainerProcess {
     stdin?.shimIsReady()
   }
 
+  /// Of another client's, whose end an earlier worker has told.
+  func adoptedEnded(pid: UInt32, _ status: ExitStatus) {
+    self.pid = pid
+    life.restore(.closed, status)
+  }
+
   /// It has ended; before that is told, `check` finds out whether the kernel killed it for lack of memory.
   func exited(_ status: ExitStatus, unlessKnown check: @escaping @Loop () async -> Bool) {
     guard life.exit == nil, ending == nil, !isDeleted else { return }

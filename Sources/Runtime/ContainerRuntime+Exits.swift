@@ -81,11 +81,17 @@ extension ContainerRuntime {
   }
 
   func stopped(_ process: ContainerProcess, _ found: CDProcess) {
-    // Behind a shim that died while it was away, containerd says 0 at no time.
-    let time = Timestamp(ofExit: found.exitedAt)
-    let status = ExitStatus(
-      code: time == nil ? nil : found.exitStatus, exitedAt: time, source: time == nil ? .lost : .reconcile)
+    let status = ExitStatus(found)
     guard let container = containers[process.container] else { return process.exited(status) }
     end(process, in: container, status)
+  }
+}
+
+extension ExitStatus {
+  /// Of a process that is stopped. Behind a shim that died while it was away, containerd says 0 at no time.
+  init(_ stopped: CDProcess) {
+    let time = Timestamp(ofExit: stopped.exitedAt)
+    self.init(
+      code: time == nil ? nil : stopped.exitStatus, exitedAt: time, source: time == nil ? .lost : .reconcile)
   }
 }

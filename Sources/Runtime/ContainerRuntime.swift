@@ -48,6 +48,7 @@ package final class ContainerRuntime {
   /// Of containers that earlier workers left.
   var removals: [String: Task<Result<Void, RuntimeError>, Never>] = [:]
   lazy var creationsToldBefore = askForCreationsTold()
+  lazy var exitsToldBefore = askForExitsTold()
   /// Deletions that are told and not written yet.
   var deletionsUnderWay: Set<String> = []
   /// Containers of which this worker has told the creation or the end before that.

@@ -1,6 +1,7 @@
 import ContainerdAPI
 import FIFOIO
 import Foundation
+import Journal
 import SwiftProtobuf
 import Testing
 
@@ -98,10 +99,11 @@ struct OtherClient {
 
 /// A runtime on the shared containerd, which has a container "c" of another client's.
 func withOtherClient(
-  _ body: @Loop (ContainerRuntime, Told, OtherClient) async throws -> Void
+  journal: Journal? = nil, _ body: @Loop (ContainerRuntime, Told, OtherClient) async throws -> Void
 ) async throws {
   let address = try await PrivateContainerd.shared().address
-  try await withRuntime(at: address, stateDirectory: try Sandbox.newDirectory("s")) { runtime, told in
+  try await withRuntime(at: address, stateDirectory: try Sandbox.newDirectory("s"), journal: journal) {
+    runtime, told in
     let other = OtherClient(containerd: runtime.containerd)
     try await other.createContainer("c")
     try await body(runtime, told, other)

@@ -1,6 +1,8 @@
 import ContainerdAPI
 import FIFOIO
+import Foundation
 import Journal
+import Logging
 import SwiftProtobuf
 import Testing
 
@@ -109,6 +111,29 @@ struct ReconcileTests {
       await told.untilAnswered(id == "c" ? "deleted c" : "container deleted gone")
       #expect(told.names.contains("exited \(id) lost") && told.names.contains("exited \(id)/e lost"))
     }
+  }
+
+  /// Its owner keeps a task that has ended as long as it likes, over any number of workers.
+  @Test(arguments: [true, false]) func anothersExitIsToldOnce(wasTold: Bool) async throws {
+    let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let journal = try await Journal.open(
+      in: try Sandbox.newDirectory("journal"), limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)),
+      log: log)
+    try await withOtherClient(journal: journal) { runtime, told, other in
+      _ = try await other.startTask("c")
+      try await other.end("c")
+      let now = Int64(Date().timeIntervalSince1970 * 1e9)
+      if wasTold {
+        journal.append(
+          .event(StoredEvent(sequence: 1, time: now, name: "process.exited", container: "c", line: [0x78])))
+      }
+      _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
+      if !wasTold { await told.untilAnswered("closed c") }
+      #expect(told.names == (wasTold ? [] : ["exited c 137", "closed c"]))
+      let task = try #require(runtime.containers["c"]?.task)
+      #expect(task.life.phase == .closed && task.life.exit?.code == 137)
+    }
+    await journal.close()
   }
 
   @Test func whatSeveralFindGoneIsToldOnce() async throws {
