@@ -31,7 +31,8 @@ final class Statements {
       "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
     selectLast = try database.prepare(
-      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? GROUP BY container")
+      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? AND instr(line, ?) > 0 GROUP BY container"
+    )
     selectKeys = try database.prepare("SELECT * FROM keys")
     selectProcesses = try database.prepare("SELECT * FROM processes")
   }
@@ -69,9 +70,9 @@ final class Statements {
   }
 
   /// When the last one was, by container.
-  func told(_ name: String, since time: Int64) throws(DatabaseError) -> [String: Int64] {
+  func told(_ name: String, saying text: String, since time: Int64) throws(DatabaseError) -> [String: Int64] {
     var last: [String: Int64] = [:]
-    try selectLast.run(.text(name), .int(time)) { last[$0.text(0)] = $0.int(1) }
+    try selectLast.run(.text(name), .int(time), .text(text)) { last[$0.text(0)] = $0.int(1) }
     return last
   }
 

@@ -159,9 +159,10 @@ final class Store {
     try statements.events(after: sequence, limit: limit)
   }
 
-  func told(_ name: String, since time: Int64) throws(DatabaseError) -> Told {
+  func told(_ name: String, saying text: String, since time: Int64) throws(DatabaseError) -> Told {
     Told(
-      last: try statements.told(name, since: time), isComplete: first <= 1 || bytes > 0 && oldest < time)
+      last: try statements.told(name, saying: text, since: time),
+      isComplete: first <= 1 || bytes > 0 && oldest < time)
   }
 
   func keys() throws(DatabaseError) -> [StoredKey] { try statements.keys() }

@@ -67,9 +67,9 @@ extension ContainerRuntime {
     return await exitsToldBefore.value?.has(found.container, since: since) == true
   }
 
-  /// All of them at once: each question reads the whole journal.
+  /// Those of tasks, all of them at once: each question reads the whole journal.
   func askForExitsTold() -> Task<Told?, Never> {
-    Task { @Loop in await journal?.told("process.exited", since: .min) }
+    Task { @Loop in await journal?.told("process.exited", saying: #""process":"init""#, since: .min) }
   }
 
   // MARK: - Another client's stdio, once somebody asks for it

@@ -80,7 +80,7 @@ struct EndingTests {
 
   /// A container whose task has ended, and runc, which holds its deletion up.
   private func containerWithHeldDeletion(_ bed: TestBed) async throws -> WrappedRunc {
-    let runc = try WrappedRunc.holdingDeletion()
+    let runc = try await WrappedRunc.holdingDeletion()
     try await bed.client.call(
       "container.create",
       [

@@ -278,7 +278,7 @@ struct HandoverTests {
   /// A start may outlive its reply: the output is there for who comes then.
   @Test func nothingIsHandedOverWithoutAReply() async throws {
     let bed = try await TestBed.start()
-    let runc = try WrappedRunc.holding("start")
+    let runc = try await WrappedRunc.holding("start")
     try await bed.client.call(
       "container.create",
       [

@@ -70,7 +70,7 @@ struct KeyTests {
   /// Sent again while the stopped one still clears away, it waits for what that one says in the end.
   @Test func aRunThatIsClearedAwayAfterItsReplyIsNotRepeated() async throws {
     let bed = try await TestBed.start()
-    let runc = try WrappedRunc.holdingDeletion()
+    let runc = try await WrappedRunc.holdingDeletion()
     let run = creation(bed, "c1", ["sleep", "1000"]).merging([
       "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]]
     ])

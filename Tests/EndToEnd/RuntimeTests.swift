@@ -7,7 +7,7 @@ import TestSupport
 struct RuntimeTests {
   @Test func optionsOfRuncAreInForceAlsoAfterLoading() async throws {
     let bed = try await TestBed.start()
-    let runc = try WrappedRunc.marking()
+    let runc = try await WrappedRunc.marking()
     let root = try Sandbox.newDirectory("root")
     let create: JSON = [
       "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"], "user": "1000:1000",

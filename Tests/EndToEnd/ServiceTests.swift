@@ -34,7 +34,7 @@ struct ServiceTests {
   /// Nor is the call cut that a client did not wait for.
   @Test func whatAClientLeftBehindFinishesAtSIGTERM() async throws {
     let bed = try await TestBed.start()
-    let runc = try WrappedRunc.holdingDeletion()
+    let runc = try await WrappedRunc.holdingDeletion()
     try await bed.client.call(
       "container.create",
       [

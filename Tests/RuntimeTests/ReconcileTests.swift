@@ -114,7 +114,8 @@ struct ReconcileTests {
   }
 
   /// Its owner keeps a task that has ended as long as it likes, over any number of workers.
-  @Test(arguments: [true, false]) func anothersExitIsToldOnce(wasTold: Bool) async throws {
+  @Test(arguments: ["init", "e1", nil]) func anothersExitIsToldOnce(toldOf process: String?) async throws {
+    let wasTold = process == "init"
     let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let journal = try await Journal.open(
       in: try Sandbox.newDirectory("journal"), limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)),
@@ -123,9 +124,10 @@ struct ReconcileTests {
       _ = try await other.startTask("c")
       try await other.end("c")
       let now = Int64(Date().timeIntervalSince1970 * 1e9)
-      if wasTold {
+      if let process {
+        let line = Array(#"{"event":"process.exited","container":"c","process":"\#(process)"}"#.utf8)
         journal.append(
-          .event(StoredEvent(sequence: 1, time: now, name: "process.exited", container: "c", line: [0x78])))
+          .event(StoredEvent(sequence: 1, time: now, name: "process.exited", container: "c", line: line)))
       }
       _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
       if !wasTold { await told.untilAnswered("closed c") }

@@ -6,25 +6,30 @@ package struct WrappedRunc {
   private let directory: String
 
   /// - Parameter script: has the arguments of the call in `$@`, and `$directory` for files of its own.
-  package init(_ script: String) throws {
+  package init(_ script: String) async throws {
     directory = try Sandbox.newDirectory("runc")
     program = directory + "/wrapped-runc"
+    let text = directory + "/text"
     try "#!/bin/sh\ndirectory=\(directory)\n\(script)\nexec runc \"$@\"\n".write(
-      toFile: program, atomically: true, encoding: .utf8)
-    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
+      toFile: text, atomically: true, encoding: .utf8)
+    // Not written here: a child that is just being forked may hold it open, and what is written to cannot be run (ETXTBSY).
+    let made = try await ChildProcess.run("/usr/bin/install", ["-m", "755", text, program])
+    guard made.status == .exited(0) else { throw TestFailure("install: \(made.output)") }
   }
 
   /// One that leaves a mark for each call.
-  package static func marking() throws -> WrappedRunc { try WrappedRunc("echo \"$@\" >>$directory/marks") }
+  package static func marking() async throws -> WrappedRunc {
+    try await WrappedRunc("echo \"$@\" >>$directory/marks")
+  }
 
   package var marks: String { (try? String(contentsOfFile: directory + "/marks", encoding: .utf8)) ?? "" }
 
   /// One whose deletion waits, until what `heldDeletion()` gives is closed.
-  package static func holdingDeletion() throws -> WrappedRunc { try holding("delete") }
+  package static func holdingDeletion() async throws -> WrappedRunc { try await holding("delete") }
 
   /// One whose first call of a command waits, until what `held()` gives is closed.
-  package static func holding(_ command: String) throws -> WrappedRunc {
-    let runc = try WrappedRunc(
+  package static func holding(_ command: String) async throws -> WrappedRunc {
+    let runc = try await WrappedRunc(
       "case \" $* \" in *' \(command) '*) if [ -p $directory/gate ]; then read x <$directory/gate; fi;; esac")
     guard mkfifo(runc.directory + "/gate", 0o600) == 0 else { throw SystemError(call: "mkfifo") }
     return runc
