@@ -107,8 +107,11 @@ extension ContainerRuntime {
       guard let isAnother = await isStillAnother(than: task) else { return (0, false) }
       if !isAnother { return (0, true) }
       for process in running { process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost)) }
-      await task.waitForClose()
-      if let exit = task.life.exit { removeTask(task, of: container, exit) }
+      // All others would wait for its output, which may still be on its way.
+      guard task.life.phase >= .closed, let exit = task.life.exit else {
+        return (running.count { !$0.isRunning }, false)
+      }
+      removeTask(task, of: container, exit)
       return (running.count { !$0.isRunning }, await loadQuietly(id))
     }
     // Not where an event is newer than the list.
