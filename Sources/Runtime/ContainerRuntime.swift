@@ -204,6 +204,8 @@ package final class ContainerRuntime {
         if error.kind != .notFound { throw error }
       }
     }
+    // By a deletion that was beside this one: its directory has gone, too, or is about to.
+    if container.isForgotten { throw RuntimeError(.notFound, "container \(id) is gone") }
     // As `removeBundle` says; one that was never started has none yet.
     if !keepsBundles, container.bundle == bundles + "/" + id {
       for directory in [bundles, container.bundle] { mkdir(directory, 0o700) }
