@@ -205,6 +205,9 @@ struct FailureTests {
     let containerd = try await PrivateContainerd.start()
     let worker = try await WorkerProcess.start(containerd: containerd.address)
     let client = try worker.connect()
+    if try await client.greeting()["containerd"]["connected"] != true {
+      _ = try await client.event("containerd.connected")
+    }
     let rootfs = JSON(try await RootFilesystem.busybox())
     for id in ["c1", "c2"] {
       try await client.call(
