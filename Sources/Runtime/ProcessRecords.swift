@@ -51,7 +51,15 @@ extension ContainerRuntime {
   package func saveAll() {
     for container in containers.values {
       for process in container.processes where !process.isDeleted { save(process) }
+      if container.hadCutStart, container.task == nil { saveUndone(container, exec: "") }
+      for exec in container.cutExecs { saveUndone(container, exec: exec) }
     }
+  }
+
+  private func saveUndone(_ container: Container, exec: String) {
+    var record = ProcessRecord(container: container.id, exec: exec)
+    record.phase = ProcessRecord.undone
+    journal?.append(.process(record))
   }
 }
 

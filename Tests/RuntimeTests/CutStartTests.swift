@@ -100,6 +100,24 @@ struct CutStartTests {
     }
   }
 
+  /// As one is made when the last one cannot be written any more.
+  @Test func aNewJournalIsToldOfCutStarts() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    let limits = JournalLimits(bytes: 1 << 20, age: .seconds(1000))
+    let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let journal = try await Journal.open(in: directory, limits: limits, log: log)
+    try await withRuntime(journal: journal) { runtime, told in
+      var exec = ProcessRecord(container: "c", exec: "e")
+      exec.phase = ProcessRecord.undone
+      try runtime.restore([record(phase: ProcessRecord.undone), exec])
+      runtime.saveAll()
+    }
+    await journal.close()
+    let next = try await Journal.open(in: directory, limits: limits, log: log)
+    #expect(await Set(next.processes.map { "\($0.exec) \($0.phase)" }) == [" -1", "e -1"])
+    await next.close()
+  }
+
   @Test func aCutExecIsWrittenDownUntilItsTaskGoes() async throws {
     let directory = try Sandbox.newDirectory("journal")
     for phase in [ProcessRecord.undone, nil] {
