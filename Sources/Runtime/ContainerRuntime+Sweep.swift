@@ -142,7 +142,12 @@ extension ContainerRuntime {
   }
 
   /// containerd has no such container: what is left of it here goes, and that is told.
-  package func clearAway(_ id: String) async { await clearAway([id]) }
+  /// To be called where nobody can create one of this id meanwhile.
+  package func clearAway(_ id: String) async {
+    // Also one that this worker made: the answer to its deletion was lost.
+    if let known = containers[id], known.processes.allSatisfy(\.isDeleted) { return forget(known) }
+    await clearAway([id])
+  }
 
   private func clearAway(_ ids: [String]) async {
     if ids.isEmpty { return }

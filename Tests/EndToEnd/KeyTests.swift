@@ -268,4 +268,29 @@ struct KeyTests {
     #expect(try await bed.client.result(of: first)["exit_code"] == 137)
     try await bed.finish()
   }
+
+  /// containerd has done it, and its answer did not come.
+  @Test func aDeletionWhoseAnswerWasLostIsTold() async throws {
+    let containerd = try await PrivateContainerd.start()
+    let worker = try await WorkerProcess.start(containerd: containerd.address)
+    let client = try worker.connect()
+    let rootfs = JSON(try await RootFilesystem.busybox())
+    try await client.call("container.create", ["container": "c1", "rootfs": rootfs, "args": ["true"]])
+    try await containerd.freeze()
+    let deletion = client.post(
+      "container.delete", ["container": "c1"], extra: ["key": "k", "deadline_ms": 1])
+    #expect(try await client.reply(to: deletion)["error"]["effect"] == "unknown")
+    containerd.thaw()
+    // As another worker on another state directory does it, where it has not been done.
+    let other = try await WorkerProcess.start(containerd: containerd.address, namespace: worker.namespace)
+    let theirs = try other.connect()
+    _ = try await theirs.reply(to: theirs.post("container.delete", ["container": "c1"]))
+    try await client.call("container.delete", ["container": "c1"], extra: ["key": "k"])
+    _ = try await client.event("container.deleted", container: "c1", seconds: 5)
+    #expect(try await client.call("worker.status")["containers"] == 0)
+    theirs.close()
+    #expect(await other.terminate() == .exited(0))
+    client.close()
+    #expect(await worker.terminate() == .exited(0))
+  }
 }
