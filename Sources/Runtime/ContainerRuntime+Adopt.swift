@@ -63,8 +63,7 @@ extension ContainerRuntime {
   /// Of another client's task nothing else is written down.
   private func exitWasTold(_ found: CDProcess) async -> Bool {
     guard found.status == .stopped, let time = ExitStatus(found).exitedAt else { return false }
-    let since = time.seconds * 1_000_000_000 + Int64(time.nanoseconds)
-    return await exitsToldBefore.value?.has(found.container, since: since) == true
+    return await exitsToldBefore.value?.has(found.container, since: time.total) == true
   }
 
   /// Those of tasks, all of them at once: each question reads the whole journal.

@@ -47,8 +47,7 @@ extension ContainerRuntime {
   private func add(_ metrics: [CDMetric], to stats: inout Stats) {
     for metric in metrics {
       guard var usage = ResourceUsage(metric) else { continue }
-      let time = UInt64(max(0, usage.time.seconds)) * 1_000_000_000 + UInt64(max(0, usage.time.nanoseconds))
-      let sample = CPUSample(time: time, usage: usage.cpu.usage)
+      let sample = CPUSample(time: UInt64(max(0, usage.time.total)), usage: usage.cpu.usage)
       usage.cpu.rate = samples[metric.id]?.rate(until: sample)
       // What is not ours ends without our notice, so it must not pile up.
       if samples.count >= ContainerRuntime.rememberedSamples, samples[metric.id] == nil { samples = [:] }

@@ -219,7 +219,7 @@ extension ContainerRuntime {
   /// Only what was created about when the last worker died can have been left out.
   private func wasTold(_ container: ContainerSummary, _ told: Told?) -> Bool {
     guard let journal, let told, let created = container.createdAt else { return true }
-    let time = created.seconds * 1_000_000_000
+    let time = created.total
     if time < journal.lastTimeBefore - ContainerRuntime.margin { return true }
     return told.has(container.id, since: time - ContainerRuntime.margin) ?? true
   }

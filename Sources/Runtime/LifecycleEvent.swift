@@ -27,6 +27,12 @@ package struct Timestamp: Sendable, Equatable {
     self.seconds = seconds
     self.nanoseconds = nanoseconds
   }
+
+  /// Both in nanoseconds; more than 136 years from 1970 counts as that. protobuf's go up to the year 9999, which has no
+  /// number here.
+  var total: Int64 {
+    min(max(seconds, -1 << 32), 1 << 32) * 1_000_000_000 + Int64(nanoseconds)
+  }
 }
 
 /// What became of one output stream, or of stdin.
