@@ -85,7 +85,7 @@ struct EndingTests {
       "container.create",
       [
         "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sleep", "1000"],
-        "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]],
+        "runtime": runc.runtime,
       ])
     try await bed.client.call("task.start", ["container": "c1"])
     try await bed.client.call("process.kill", ["container": "c1", "signal": "KILL"])

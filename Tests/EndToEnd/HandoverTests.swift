@@ -283,7 +283,7 @@ struct HandoverTests {
       "container.create",
       [
         "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["sh", "-c", "echo hello; sleep 1000"],
-        "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]],
+        "runtime": runc.runtime,
       ])
     try await bed.client.call("hello", Self.accept)
     let start = bed.client.post("task.start", ["container": "c1", "attach": ["mode": "fd"]])

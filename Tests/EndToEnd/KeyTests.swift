@@ -72,7 +72,7 @@ struct KeyTests {
     let bed = try await TestBed.start()
     let runc = try await WrappedRunc.holdingDeletion()
     let run = creation(bed, "c1", ["sleep", "1000"]).merging([
-      "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]]
+      "runtime": runc.runtime
     ])
     let first = bed.client.post("run", run, extra: ["key": "k"])
     _ = try await bed.client.event("task.started", container: "c1")

@@ -39,7 +39,7 @@ struct ServiceTests {
       "container.create",
       [
         "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["true"],
-        "runtime": ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(runc.program)]],
+        "runtime": runc.runtime,
       ])
     try await bed.client.call("task.start", ["container": "c1"])
     _ = try await bed.client.event("process.closed", container: "c1")

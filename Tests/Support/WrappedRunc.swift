@@ -17,6 +17,9 @@ package struct WrappedRunc {
     guard made.status == .exited(0) else { throw TestFailure("install: \(made.output)") }
   }
 
+  /// What makes it a container's.
+  package var runtime: JSON { ["name": "io.containerd.runc.v2", "options": ["binary_name": JSON(program)]] }
+
   /// One that leaves a mark for each call.
   package static func marking() async throws -> WrappedRunc {
     try await WrappedRunc("echo \"$@\" >>$directory/marks")
