@@ -62,6 +62,12 @@ extension ContainerRuntime {
     if error.message.contains("/io.containerd.runtime.v2.task/"), error.message.contains("file exists") {
       return true
     }
+    // A shim that could not be started in its directory (binary.go). Of one that is not installed containerd tells otherwise.
+    if ["fork/exec", "open shim log pipe"].contains(where: error.message.contains),
+      error.message.contains("no such file or directory")
+    {
+      return true
+    }
     if !hadCutStart { return false }
     // The task, the directory, or runc's "container with given ID already exists".
     if error.kind == .alreadyExists
@@ -77,6 +83,7 @@ extension ContainerRuntime {
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     process.isRefused = false
+    while let deletion = taskDeletions[process.container] { _ = await deletion.value }
     var request = CDCreateTaskRequest()
     do {
       if let options = try taskOptions(container, checkpoint) { request.options = options }

@@ -177,13 +177,28 @@ extension ContainerRuntime {
     _ = try await containerd.call(ContainerdService.Tasks.kill, request)
   }
 
-  /// What has been told of its end is written first, here and below: nobody could ask for the exit code afterwards.
+  /// One at a time of a container, which who comes meanwhile shares: in containerd the second removes, when it comes to its
+  /// end, the directory and the entry of the task that has the place by then (shim.go of 1.6). What has been told of its end
+  /// is written first, here and below: nobody could ask for the exit code afterwards.
   func deleteTaskRPC(_ id: String, timeout: Duration) async throws(RuntimeError) -> CDDeleteResponse {
-    await journal?.untilWritten()
-    var request = CDDeleteTaskRequest()
-    request.containerID = id
-    // Cut short, containerd forgets the task and leaves its shim (seen with 1.6), which no call reaches any more.
-    return try await containerd.callToTheEnd(ContainerdService.Tasks.delete, request, timeout: timeout)
+    let deletion =
+      taskDeletions[id]
+      ?? Task { @Loop () -> Result<CDDeleteResponse, RuntimeError> in
+        defer { taskDeletions[id] = nil }
+        await journal?.untilWritten()
+        var request = CDDeleteTaskRequest()
+        request.containerID = id
+        do throws(RuntimeError) {
+          return .success(
+            try await containerd.call(ContainerdService.Tasks.delete, request, timeout: timeout))
+        } catch {
+          return .failure(error)
+        }
+      }
+    // Cut short, containerd forgets the task and leaves its shim (seen with 1.6), which no call reaches any more: a task of
+    // its own does not inherit its callers' cancellation.
+    taskDeletions[id] = deletion
+    return try await deletion.value.get()
   }
 
   func deleteProcessRPC(_ id: String, _ exec: String, timeout: Duration) async throws(RuntimeError) {

@@ -49,6 +49,8 @@ package final class ContainerRuntime {
   var removals: [String: Task<Result<Void, RuntimeError>, Never>] = [:]
   lazy var creationsToldBefore = askForCreationsTold()
   lazy var exitsToldBefore = askForExitsTold()
+  /// Deletes of tasks that containerd has not answered.
+  var taskDeletions: [String: Task<Result<CDDeleteResponse, RuntimeError>, Never>] = [:]
   /// Deletions that are told and not written yet.
   var deletionsUnderWay: Set<String> = []
   /// Containers of which this worker has told the creation or the end before that.
@@ -90,6 +92,8 @@ package final class ContainerRuntime {
 
   /// NewContainer: one RPC and a directory.
   package func create(_ new: NewContainer) async throws(RuntimeError) -> Container {
+    await untilRemoved(new.id)
+    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
     if let known = containers[new.id], known.metadata != nil {
       throw RuntimeError(.alreadyExists, "container \(new.id) exists")
     }

@@ -13,10 +13,11 @@ import TestSupport
 struct OtherClient {
   let containerd: Containerd
 
-  func createContainer(_ id: String) async throws {
+  /// - Parameter shim: its name, or its path.
+  func createContainer(_ id: String, shim: String = "io.containerd.runc.v2") async throws {
     var request = CDCreateContainerRequest()
     request.container.id = id
-    request.container.runtime.name = "io.containerd.runc.v2"
+    request.container.runtime.name = shim
     request.container.spec = Google_Protobuf_Any(
       json: Array(try await spec(id).utf8), typeURL: "types.containerd.io/opencontainers/runtime-spec/1/Spec")
     _ = try await containerd.call(ContainerdService.Containers.create, request)
