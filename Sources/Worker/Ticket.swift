@@ -21,6 +21,7 @@ final class Ticket {
   private(set) var stopReason: ErrorCode?
   private var task: Task<Void, Never>?
   private var timers: [Poller.TimerID] = []
+  private var graceTimer: Poller.TimerID?
   private var afterReply: [@Loop () -> Void] = []
   /// Descriptors that go with the result.
   var descriptors: [SharedDescriptor] = []
@@ -35,7 +36,12 @@ final class Ticket {
   var resultFollows: UInt64 = 0
 
   /// How long a stopped command may take to say what became of it.
-  static let grace = Duration.seconds(2)
+  private static let grace = Duration.seconds(2)
+
+  /// How long one may take then that has ended its process, and deletes the container.
+  private static let graceOfClearing = Duration.seconds(5)
+
+  static let longestGrace = grace + graceOfClearing
 
   init(_ request: Request, line: Int, command: any HandledCommand, connection: Connection) {
     self.request = request
@@ -80,12 +86,23 @@ final class Ticket {
       if stopReason != nil { return true }
       stopReason = reason
       task?.cancel()
-      let timer = Poller.shared.schedule(after: Ticket.grace) { [weak self] in
-        self?.finish(ProtocolError(reason, Ticket.message(reason), effect: .unknown))
-      }
-      timers.append(timer)
+      leave(Ticket.grace)
     }
     return true
+  }
+
+  /// Stopped, it has done the half of it: what is left takes containerd its time on a busy machine.
+  func clears() {
+    if state == .running, stopReason != nil { leave(Ticket.graceOfClearing) }
+  }
+
+  /// Has it say within this time what became of it.
+  private func leave(_ grace: Duration) {
+    guard let reason = stopReason else { return }
+    if let graceTimer { Poller.shared.cancel(graceTimer) }
+    graceTimer = Poller.shared.schedule(after: grace) { [weak self] in
+      self?.finish(ProtocolError(reason, Ticket.message(reason), effect: .unknown))
+    }
   }
 
   /// Runs when the reply is in the connection's buffer, or there is nobody to reply to.
@@ -150,7 +167,8 @@ final class Ticket {
     let first = state != .replied
     state = .replied
     for timer in timers { Poller.shared.cancel(timer) }
-    timers = []
+    if let graceTimer { Poller.shared.cancel(graceTimer) }
+    (timers, graceTimer) = ([], nil)
     leaveQueue?()
     leaveQueue = nil
     if first { connection.replied(self) }

@@ -67,6 +67,22 @@ struct KeyTests {
     try await bed.finish()
   }
 
+  /// Its process has ended: that takes the longer the busier the machine is.
+  @Test func aStoppedRunHasItsTimeToClearAway() async throws {
+    let bed = try await TestBed.start()
+    let runc = try await WrappedRunc.holdingDeletion()
+    let run = creation(bed, "c1", ["sleep", "1000"]).merging(["runtime": runc.runtime])
+    let first = bed.client.post("run", run)
+    _ = try await bed.client.event("task.started", container: "c1")
+    try await bed.client.call("cancel", ["target": JSON(first)])
+    let gate = try await runc.heldDeletion()
+    // Longer than other commands have.
+    try await Task.sleep(for: .milliseconds(2500))
+    gate.close()
+    #expect(try await bed.client.reply(to: first)["error"]["effect"] == "done")
+    try await bed.finish()
+  }
+
   /// Sent again while the stopped one still clears away, it waits for what that one says in the end.
   @Test func aRunThatIsClearedAwayAfterItsReplyIsNotRepeated() async throws {
     let bed = try await TestBed.start()
