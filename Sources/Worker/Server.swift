@@ -152,7 +152,7 @@ final class Server {
     await wait(atMost: Connection.farewell) { connections.isEmpty }
     for connection in connections.values { connection.close() }
     // What ends with its connection ends before containerd is out of reach.
-    await wait(atMost: Server.drainTime) { cleanUps == 0 }
+    await wait(atMost: Server.drainTime) { cleanUps == 0 && service.hasTold }
   }
 
   private func wait(atMost time: Duration, until isSo: () -> Bool) async {

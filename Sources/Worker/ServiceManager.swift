@@ -73,6 +73,9 @@ final class ServiceManager {
     _ = Poller.shared.schedule(after: watchdog / 2) { [weak self] in self?.keepWatch() }
   }
 
+  /// Whether all of it has gone out.
+  var hasTold: Bool { unsent.isEmpty }
+
   private func tell(_ message: String) {
     if address == nil { return }
     unsent.append(message)

@@ -24,6 +24,19 @@ struct NoticeTests {
     #expect(told.count { $0.hasPrefix("STOPPING=1") } == 1)
   }
 
+  @Test func itDoesNotGoBeforeItCouldTellThatItStops() async throws {
+    let host = try ServiceHost()
+    let worker = try host.start(containerd: try await PrivateContainerd.shared().address)
+    try await host.notices.next("READY=1")
+    let client = try worker.connect()
+    _ = try await client.greeting()
+    try host.notices.fill()
+    worker.process.signal(SIGTERM)
+    try await client.ended()
+    try await host.notices.next("STOPPING=1")
+    #expect(await worker.process.wait(seconds: 20) == .exited(0))
+  }
+
   @Test func theWatchdogOfSomebodyElseIsNotFed() async throws {
     let containerd = try await PrivateContainerd.shared()
     let host = try ServiceHost()

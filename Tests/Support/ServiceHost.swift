@@ -98,6 +98,15 @@ package final class NoticeSocket: Sendable {
     }
   }
 
+  /// Takes all of the room that there is for messages.
+  package func fill() throws {
+    let sender = Descriptor(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue), 0))
+    try UnixSocket.withName(address) { name, length in
+      while sendto(sender.rawValue, "FILL=1", 6, 0, name, length) >= 0 {}
+    }
+    guard errno == EAGAIN else { throw SystemError(call: "sendto \(address)") }
+  }
+
   /// Reads what has come and waits for no more.
   package func drain() {
     while read(milliseconds: 0) != nil {}
@@ -126,23 +135,28 @@ extension UnixSocket {
 
   /// A socket at a path, or with an abstract name after @.
   package static func bind(_ address: String, _ type: __socket_type) throws -> Descriptor {
+    let descriptor = Descriptor(socket(AF_UNIX, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0))
+    let result = try withName(address) { Glibc.bind(descriptor.rawValue, $0, $1) }
+    guard result == 0 else { throw SystemError(call: "bind \(address)") }
+    return descriptor
+  }
+
+  /// A socket's name as the kernel takes it.
+  static func withName<Result>(
+    _ address: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result
+  ) throws -> Result {
     var bytes = Array(address.utf8)
     let isAbstract = bytes.first == UInt8(ascii: "@")
     if isAbstract { bytes[0] = 0 } else { bytes.append(0) }
     var name = sockaddr_un()
     name.sun_family = sa_family_t(AF_UNIX)
     guard bytes.count <= MemoryLayout.size(ofValue: name.sun_path) else {
-      throw SystemError(call: "bind \(address)", code: ENAMETOOLONG)
+      throw SystemError(call: "name \(address)", code: ENAMETOOLONG)
     }
     withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: bytes) }
-    let size = MemoryLayout<sa_family_t>.size + bytes.count
-    let descriptor = Descriptor(socket(AF_UNIX, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0))
-    let result = withUnsafePointer(to: &name) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        Glibc.bind(descriptor.rawValue, $0, socklen_t(size))
-      }
+    let size = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+    return try withUnsafePointer(to: &name) {
+      try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { try body($0, size) }
     }
-    guard result == 0 else { throw SystemError(call: "bind \(address)") }
-    return descriptor
   }
 }
