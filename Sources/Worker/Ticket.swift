@@ -39,7 +39,7 @@ final class Ticket {
   private static let grace = Duration.seconds(2)
 
   /// How long one may take then that has ended its process, and deletes the container.
-  private static let graceOfClearing = Duration.seconds(5)
+  private static let graceOfClearing = Duration.seconds(10)
 
   static let longestGrace = grace + graceOfClearing
 

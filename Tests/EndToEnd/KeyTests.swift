@@ -77,7 +77,7 @@ struct KeyTests {
     try await bed.client.call("cancel", ["target": JSON(first)])
     let gate = try await runc.heldDeletion()
     // Longer than other commands have.
-    try await Task.sleep(for: .milliseconds(2500))
+    try await Task.sleep(for: .milliseconds(2100))
     gate.close()
     #expect(try await bed.client.reply(to: first)["error"]["effect"] == "done")
     try await bed.finish()
