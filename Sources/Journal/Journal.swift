@@ -122,10 +122,10 @@ package final class Journal {
   /// Of which containers there are events of a name since a time. One question for all: each reads the whole journal.
   ///
   /// - Parameter text: is in their lines.
-  package func told(_ name: String, saying text: String = "", since time: Int64) async -> Told {
+  package func told(_ name: String, since time: Int64) async -> Told {
     if !batch.isEmpty { hand() }
     return await withUnsafeContinuation { (continuation: UnsafeContinuation<Told, Never>) in
-      thread.ask(.told(name, saying: text, since: time) { continuation.resume(returning: $0) })
+      thread.ask(.told(name, since: time) { continuation.resume(returning: $0) })
     }
   }
 

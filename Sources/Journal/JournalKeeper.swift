@@ -54,9 +54,9 @@ final class JournalKeeper {
     }
   }
 
-  func told(_ name: String, saying text: String, since time: Int64) -> Told {
+  func told(_ name: String, since time: Int64) -> Told {
     do {
-      return try store?.told(name, saying: text, since: time) ?? Told()
+      return try store?.told(name, since: time) ?? Told()
     } catch {
       fail("\(error)")
       return Told()

@@ -10,7 +10,7 @@ final class JournalThread: Sendable {
   enum Question: Sendable {
     case events(after: UInt64, limit: Int, @Sendable ([StoredEvent]) -> Void)
     /// Of which containers there are events of a name since a time.
-    case told(String, saying: String, since: Int64, @Sendable (Told) -> Void)
+    case told(String, since: Int64, @Sendable (Told) -> Void)
   }
 
   /// What the loop is told.
@@ -111,8 +111,8 @@ final class JournalThread: Sendable {
       for question in work.questions {
         switch question {
         case .events(let sequence, let limit, let reply): reply(keeper.events(after: sequence, limit: limit))
-        case .told(let name, let text, let time, let reply):
-          reply(keeper.told(name, saying: text, since: time))
+        case .told(let name, let time, let reply):
+          reply(keeper.told(name, since: time))
         }
       }
       guard let stopped = work.stopped else { continue }

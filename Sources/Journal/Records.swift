@@ -55,6 +55,8 @@ package struct ProcessRecord: Sendable, Equatable {
   package var container: String
   /// Empty for the init process.
   package var exec: String
+  /// A worker started it, not another client.
+  package var isOwn: Bool
   package var pid: UInt32
   /// The last thing that was told of it, by its place in a process's life.
   package var phase: Int
@@ -99,6 +101,7 @@ package struct ProcessRecord: Sendable, Equatable {
   package init(container: String, exec: String) {
     self.container = container
     self.exec = exec
+    isOwn = true
     pid = 0
     phase = 0
     (stdin, stdout, stderr, terminal) = ("", "", "", false)

@@ -28,10 +28,10 @@ final class Statements {
     insertEvent = try database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?)")
     insertKey = try database.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)")
     insertProcess = try database.prepare(
-      "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
     selectLast = try database.prepare(
-      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? AND instr(line, ?) > 0 GROUP BY container"
+      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? GROUP BY container"
     )
     selectKeys = try database.prepare("SELECT * FROM keys")
     selectProcesses = try database.prepare("SELECT * FROM processes")
@@ -70,9 +70,9 @@ final class Statements {
   }
 
   /// When the last one was, by container.
-  func told(_ name: String, saying text: String, since time: Int64) throws(DatabaseError) -> [String: Int64] {
+  func told(_ name: String, since time: Int64) throws(DatabaseError) -> [String: Int64] {
     var last: [String: Int64] = [:]
-    try selectLast.run(.text(name), .int(time), .text(text)) { last[$0.text(0)] = $0.int(1) }
+    try selectLast.run(.text(name), .int(time)) { last[$0.text(0)] = $0.int(1) }
     return last
   }
 
@@ -117,7 +117,8 @@ final class Statements {
       .text(record.stdin), .text(record.stdout), .text(record.stderr), .int(record.terminal ? 1 : 0),
       .int(Int64(record.backlog)), .text(record.overflow), .text(record.key),
       .int(Int64(record.orphan.rawValue)), .int(exit?.code ?? -1), .int(exit?.seconds ?? 0),
-      .int(Int64(exit?.nanoseconds ?? 0)), .int(exit?.outOfMemory == true ? 1 : 0), .text(exit?.source ?? ""))
+      .int(Int64(exit?.nanoseconds ?? 0)), .int(exit?.outOfMemory == true ? 1 : 0), .text(exit?.source ?? ""),
+      .int(record.isOwn ? 1 : 0))
   }
 
   func processes() throws(DatabaseError) -> [ProcessRecord] {
@@ -135,6 +136,7 @@ final class Statements {
     (record.backlog, record.overflow) = (Int(row.int(8)), row.text(9))
     record.key = row.text(10)
     record.orphan = ProcessRecord.Orphan(rawValue: Int(row.int(11))) ?? .stays
+    record.isOwn = row.int(17) != 0
     let source = row.text(16)
     if !source.isEmpty {
       record.exit = ProcessRecord.Exit(

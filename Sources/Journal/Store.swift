@@ -30,7 +30,8 @@ final class Store {
 
   /// "cwj1": tells our files from others' (PRAGMA application_id).
   private static let application = 0x6377_6A31
-  private static let version = 1
+  /// 2 has the column "own".
+  private static let version = 2
 
   /// Opens or makes the file.
   ///
@@ -45,13 +46,15 @@ final class Store {
     let tables = try database.number("SELECT count(*) FROM sqlite_schema")
     guard tables == 0 && application == 0 || Int(application) == Store.application else { throw Foreign() }
     // Written by a later version, which may mean something else by it.
-    guard try database.number("PRAGMA user_version") <= Store.version else { throw Foreign() }
+    let version = Int(try database.number("PRAGMA user_version"))
+    guard version <= Store.version else { throw Foreign() }
     try database.execute("PRAGMA journal_mode = WAL")
     // What is committed outlives the worker, as it is with the kernel; it need not outlive the machine, whose
     // containers do not.
     try database.execute("PRAGMA synchronous = NORMAL")
     if tables == 0 { try Store.create(database, epoch, last) }
     try database.check()
+    if tables != 0, version < Store.version { try Store.update(database) }
     if try database.number("SELECT count(*) FROM meta WHERE name IN ('epoch', 'last')") != 2 {
       throw DatabaseError(code: SQLITE_CORRUPT, message: "it has no epoch")
     }
@@ -83,8 +86,19 @@ final class Store {
       CREATE TABLE processes (container TEXT, exec TEXT, pid INTEGER, phase INTEGER, stdin TEXT, stdout TEXT,
         stderr TEXT, terminal INTEGER, backlog INTEGER, overflow TEXT, key TEXT, orphan INTEGER,
         code INTEGER, seconds INTEGER, nanoseconds INTEGER, oom INTEGER, source TEXT,
+        own INTEGER,
         PRIMARY KEY (container, exec)) WITHOUT ROWID;
       INSERT INTO meta VALUES ('epoch', '\(epoch)'), ('last', \(last));
+      COMMIT;
+      """)
+  }
+
+  private static func update(_ database: Database) throws {
+    try database.execute(
+      """
+      BEGIN;
+      ALTER TABLE processes ADD COLUMN own INTEGER DEFAULT 1;
+      PRAGMA user_version = \(version);
       COMMIT;
       """)
   }
@@ -159,9 +173,9 @@ final class Store {
     try statements.events(after: sequence, limit: limit)
   }
 
-  func told(_ name: String, saying text: String, since time: Int64) throws(DatabaseError) -> Told {
+  func told(_ name: String, since time: Int64) throws(DatabaseError) -> Told {
     Told(
-      last: try statements.told(name, saying: text, since: time),
+      last: try statements.told(name, since: time),
       isComplete: first <= 1 || bytes > 0 && oldest < time)
   }
 

@@ -21,7 +21,7 @@ package final class Container {
   var outOfMemory = false
   /// By a command of this worker, not of an earlier one.
   var isCreatedHere = false
-  /// An earlier worker of this state directory has written down processes of it.
+  /// An earlier worker of this state directory has started processes in it.
   var isRestored = false
   /// A worker was killed while it started the task: containerd may still be at it.
   var hadCutStart = false

@@ -66,7 +66,7 @@ package final class ContainerProcess {
     if !fifos.stdin.isEmpty { stdin = try makeWriter(fifos.stdin) }
   }
 
-  /// One of ours that an earlier worker has written down.
+  /// One that an earlier worker has written down.
   ///
   /// Its exit, where that was told, may still have output behind it.
   init(_ record: ProcessRecord, host: any ProcessHost) throws(SystemError) {
@@ -77,13 +77,14 @@ package final class ContainerProcess {
     output = OutputOptions(record)
     origin = Origin(key: record.key, orphan: record.orphan)
     self.host = host
-    isOwn = true
-    isInherited = true
-    fifosAreKnown = true
+    isOwn = record.isOwn
+    isInherited = record.isOwn
+    fifosAreKnown = record.isOwn || !fifos.paths.isEmpty
     isUnsettled = true
     pid = record.pid
     life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
-    try resumeStreams()
+    // Nobody here waits for another client's start.
+    if isOwn { try resumeStreams() } else { announce() }
     // Not only once containerd tells of it, which may be long.
     if life.phase >= .started, life.exit == nil { stdinIsWanted() }
     if life.phase == .exited { startDraining() }
@@ -164,12 +165,7 @@ package final class ContainerProcess {
     life.adopt(running: running)
     if running { stdin?.processStarted() }
     stdin?.shimIsReady()
-  }
-
-  /// Of another client's, whose end an earlier worker has told.
-  func adoptedEnded(pid: UInt32, _ status: ExitStatus) {
-    self.pid = pid
-    life.restore(.closed, status)
+    host.save(self)
   }
 
   /// It has ended; before that is told, `check` finds out whether the kernel killed it for lack of memory.

@@ -15,11 +15,8 @@ extension ContainerRuntime {
     }
     forgetCutStart(of: container)
     let process = try adopt(found, exec: nil, in: container)
-    let wasTold = process.isOwn ? false : await exitWasTold(found)
-    if container.task != nil { return }
     container.began(process)
     container.isPaused = found.status == .paused
-    if wasTold { return process.adoptedEnded(pid: found.pid, ExitStatus(found)) }
     settleAdopted(process, found)
     if found.status == .stopped { return }
     // There is no list of execs; those that run are found by their pids, ended ones are not.
@@ -58,17 +55,6 @@ extension ContainerRuntime {
   private func settleAdopted(_ process: ContainerProcess, _ found: CDProcess) {
     process.adopted(pid: found.pid, running: found.status != .created)
     if found.status == .stopped { stopped(process, found) }
-  }
-
-  /// Of another client's task nothing else is written down.
-  private func exitWasTold(_ found: CDProcess) async -> Bool {
-    guard found.status == .stopped, let time = ExitStatus(found).exitedAt else { return false }
-    return await exitsToldBefore.value?.has(found.container, since: time.total) == true
-  }
-
-  /// Those of tasks, all of them at once: each question reads the whole journal.
-  func askForExitsTold() -> Task<Told?, Never> {
-    Task { @Loop in await journal?.told("process.exited", saying: #""process":"init""#, since: .min) }
   }
 
   // MARK: - Another client's stdio, once somebody asks for it

@@ -20,7 +20,7 @@ extension ContainerRuntime {
     for record in records {
       let id = record.container
       let container = containers[id] ?? Container(id: id, bundle: bundles + "/" + id, metadata: nil)
-      container.isRestored = true
+      if record.isOwn { container.isRestored = true }
       containers[id] = container
       if record.phase == ProcessRecord.undone {
         if record.exec.isEmpty {
@@ -57,7 +57,7 @@ extension ContainerRuntime {
         try await settle(task, found, in: container)
       } else {
         // Where containerd has another one that is none of ours to touch.
-        if found == nil { await endForgottenShim(of: container.id) }
+        if found == nil, task.isOwn { await endForgottenShim(of: container.id) }
         await lose(task, in: container)
       }
     }
@@ -83,13 +83,15 @@ extension ContainerRuntime {
       }
     }
     await task?.waitForDeletion()
-    if containers[container.id] === container { forget(container) }
+    guard containers[container.id] === container else { return }
+    // Of another client's nobody was told that it was there.
+    if container.isRestored { forget(container) } else { containers[container.id] = nil }
   }
 
   /// Whether it may be; UNKNOWN tells neither.
   private func isSame(_ found: CDProcess, as task: ContainerProcess) -> Bool {
     (found.pid == 0 || task.pid == 0 || found.pid == task.pid)
-      && (found.status == .unknown || found.stdout == task.fifos.stdout)
+      && (found.status == .unknown || !task.fifosAreKnown || FIFOSet(found).stdout == task.fifos.stdout)
   }
 
   private func settle(
@@ -99,7 +101,9 @@ extension ContainerRuntime {
       throw RuntimeError(.unavailable, "the shim of container \(container.id) does not answer")
     }
     if !process.isUnsettled { return }
-    if process.life.phase < .started, !hasRun(process, found) {
+    if !process.isOwn {
+      if found.status == .created { return process.isUnsettled = false }
+    } else if process.life.phase < .started, !hasRun(process, found) {
       // Its start was cut short, and nobody waits for it.
       let mayHaveRun = process.life.phase == .added && !isBeforeItsStart(process, found)
       _ = await removeFailed(container.id, exec: process.exec)
@@ -155,7 +159,7 @@ extension ContainerRuntime {
 
   /// One whose start was cut short, and that containerd does not have, or not any more with its task.
   func withdrawUnsettled(_ process: ContainerProcess, in container: Container) -> Bool {
-    guard process.isUnsettled, process.life.phase < .started else { return false }
+    guard process.isUnsettled, process.isOwn, process.life.phase < .started else { return false }
     process.isUnsettled = false
     // containerd was asked to start it once it was added.
     withdraw(process, in: container, leaving: process.life.phase == .added ? .unknown : .withdrawn)

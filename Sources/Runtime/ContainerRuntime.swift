@@ -48,7 +48,6 @@ package final class ContainerRuntime {
   /// Of containers that earlier workers left.
   var removals: [String: Task<Result<Void, RuntimeError>, Never>] = [:]
   lazy var creationsToldBefore = askForCreationsTold()
-  lazy var exitsToldBefore = askForExitsTold()
   /// Deletes of tasks that containerd has not answered.
   var taskDeletions: [String: Task<Result<CDDeleteResponse, RuntimeError>, Never>] = [:]
   /// Deletions that are told and not written yet.

@@ -6,7 +6,7 @@ internal import Logging
 extension ContainerProcess {
   var record: ProcessRecord {
     var record = ProcessRecord(container: container, exec: exec ?? "")
-    (record.pid, record.phase) = (pid, life.phase.rawValue)
+    (record.isOwn, record.pid, record.phase) = (isOwn, pid, life.phase.rawValue)
     (record.stdin, record.stdout, record.stderr) = (fifos.stdin, fifos.stdout, fifos.stderr)
     record.terminal = fifos.terminal
     (record.backlog, record.overflow) = (output.backlog, output.overflow.rawValue)
@@ -31,11 +31,12 @@ extension ProcessRecord {
 
 extension ContainerRuntime {
   func save(_ process: ContainerProcess) {
-    if process.isOwn { journal?.append(.process(process.record)) }
+    // Of another client's exec that is over nothing is left to tell; of its task containerd still tells.
+    if !process.isOwn, process.exec != nil, process.life.phase >= .closed { return forget(process) }
+    journal?.append(.process(process.record))
   }
 
   func forget(_ process: ContainerProcess) {
-    guard process.isOwn else { return }
     // There may be another one of this name by now.
     if let known = containers[process.container]?.process(process.exec), known !== process { return }
     journal?.append(.forgetProcess(container: process.container, exec: process.exec ?? ""))

@@ -31,6 +31,30 @@ struct JournalTests {
     }
   }
 
+  /// As versions before that of other clients' processes have left one.
+  @Test func anOlderFileIsGoneOnWith() async throws {
+    let directory = try Sandbox.newDirectory("journal")
+    var journal = try await open(directory)
+    let epoch = await journal.epoch
+    await journal.append(.process(ProcessRecord(container: "c1", exec: "")))
+    await journal.close()
+    let script = """
+      import sqlite3, sys
+      journal = sqlite3.connect(sys.argv[1])
+      with journal:
+        journal.execute("ALTER TABLE processes DROP COLUMN own")
+        journal.execute("PRAGMA user_version = 1")
+      """
+    let changed = try await ChildProcess.run("/usr/bin/python3", ["-c", script, "\(directory)/journal.db"])
+    #expect(changed.status == .exited(0), "\(changed.output)")
+    for _ in 0..<2 {
+      journal = try await open(directory)
+      #expect(await journal.epoch == epoch)
+      #expect(await journal.processes.map(\.isOwn) == [true])
+      await journal.close()
+    }
+  }
+
   @Test func whatWasToldOfContainersIsKnown() async throws {
     let journal = try await open(try Sandbox.newDirectory("journal"))
     let now = Int64(Date().timeIntervalSince1970 * 1e9)

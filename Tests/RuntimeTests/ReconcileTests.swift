@@ -114,28 +114,50 @@ struct ReconcileTests {
   }
 
   /// Its owner keeps a task that has ended as long as it likes, over any number of workers.
-  @Test(arguments: ["init", "e1", nil]) func anothersExitIsToldOnce(toldOf process: String?) async throws {
-    let wasTold = process == "init"
-    let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let journal = try await Journal.open(
-      in: try Sandbox.newDirectory("journal"), limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)),
-      log: log)
-    try await withOtherClient(journal: journal) { runtime, told, other in
+  @Test func anothersExitIsToldOnce() async throws {
+    try await withOtherClient { runtime, told, other in
       _ = try await other.startTask("c")
       try await other.end("c")
-      let now = Int64(Date().timeIntervalSince1970 * 1e9)
-      if let process {
-        let line = Array(#"{"event":"process.exited","container":"c","process":"\#(process)"}"#.utf8)
-        journal.append(
-          .event(StoredEvent(sequence: 1, time: now, name: "process.exited", container: "c", line: line)))
-      }
-      _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
-      if !wasTold { await told.untilAnswered("closed c") }
-      #expect(told.names == (wasTold ? [] : ["exited c 137", "closed c"]))
+      let status = try await other.status("c")
+      _ = await runtime.reconcile("c", status, known: nil)
+      await told.untilAnswered("closed c")
+      let record = try #require(runtime.containers["c"]?.task?.record)
+      runtime.containers = [:]
+      try runtime.restore([record])
+      _ = await runtime.reconcile("c", status, known: nil)
+      #expect(told.names == ["exited c 137", "closed c"])
       let task = try #require(runtime.containers["c"]?.task)
-      #expect(task.life.phase == .closed && task.life.exit?.code == 137)
+      #expect(task.life.phase == .closed && task.life.exit?.code == 137 && !task.isUnsettled)
     }
-    await journal.close()
+  }
+
+  /// One that is only created stays so, and is none of ours to clear away.
+  @Test func anothersTaskThatIsNotStartedIsFollowed() async throws {
+    try await withOtherClient { runtime, told, other in
+      runtime.handle(.created("c", try await other.createTask("c")))
+      let record = try #require(runtime.containers["c"]?.task?.record)
+      runtime.containers = [:]
+      try runtime.restore([record])
+      _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
+      #expect(try await other.status("c").status == .created)
+      #expect(told.names == ["created c"])
+      runtime.handle(.started("c", record.pid))
+      #expect(told.names == ["created c", "started c"])
+    }
+  }
+
+  /// So it is where it has gone: its name is free, and nothing of ours is left there.
+  @Test func anothersTaskThatWasNotStartedIsLost() async throws {
+    try await withOtherClient { runtime, told, other in
+      var record = ProcessRecord(container: "c", exec: "")
+      (record.isOwn, record.pid, record.phase) = (false, 1, ProcessLife.Phase.added.rawValue)
+      try runtime.restore([record])
+      _ = await runtime.reconcile("c", nil, known: nil)
+      await told.untilAnswered("deleted c")
+      #expect(told.names == ["started c", "exited c lost", "closed c", "deleted c"])
+      #expect(runtime.containers["c"]?.hadCutStart != true)
+      #expect(runtime.containerd.calls["Tasks/Delete"] == nil)
+    }
   }
 
   @Test func whatSeveralFindGoneIsToldOnce() async throws {
