@@ -106,7 +106,12 @@ extension ContainerRuntime {
       } catch {
         // It runs after all: its start's answer was lost or cancelled.
         guard error.kind == .wrongState else { throw error }
-        try await killRPC(id, exec: exec, signal: UInt32(SIGKILL), all: exec == nil)
+        do throws(RuntimeError) {
+          try await killRPC(id, exec: exec, signal: UInt32(SIGKILL), all: exec == nil)
+        } catch {
+          // It has ended meanwhile.
+          if error.kind != .notFound { throw error }
+        }
         try await waitRPC(id, exec: exec, timeout: .seconds(30))
         try await deleteRPC(id, exec: exec)
       }

@@ -55,6 +55,8 @@ enum StatusMapping {
       either: ["created", "running", "paused", "stopped", "deleted"].flatMap {
         [" \($0) state", " a \($0) "]
       }),
+    // runc's own, of one that the shim takes to be created: its start failed when it ran already.
+    Rule(.wrongState, "cannot delete container", "that is not stopped"),
     // The shim has died.
     Rule(.unavailable, "ttrpc: closed"),
     // A signal that the kernel does not have.

@@ -118,9 +118,10 @@ final class StreamSink: OutputSink {
     connection.send { sink.gap(to: offset, reason: "expired", into: &$0) }
   }
 
-  /// The beginning of a character, whose rest comes another way.
-  private func appendRest(to bytes: inout [UInt8]) {
-    let chunk = reader.bytes(from: position, atMost: .max)
+  /// The beginning of a character, whose rest comes another way or not at all.
+  private func appendRest(atMost count: Int = .max, to bytes: inout [UInt8]) {
+    let chunk = reader.bytes(from: position, atMost: count)
+    if chunk.isEmpty { return }
     move(to: position + UInt64(line.append(chunk, offset: position, final: true, to: &bytes)))
   }
 
@@ -138,7 +139,10 @@ final class StreamSink: OutputSink {
     if over { return }
     connection?.send { bytes in
       // What a client that reads can have at once it gets.
-      if connection?.isCongested == false { while pull(into: &bytes) {} }
+      if connection?.isCongested == false {
+        while pull(into: &bytes) {}
+        if !over { appendRest(atMost: Int(waiting), to: &bytes) }
+      }
       if position < reader.bytesRead {
         gap(to: reader.bytesRead, reason: isGivenAway ? missed : "slow", into: &bytes)
       }

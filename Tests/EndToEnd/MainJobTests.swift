@@ -166,7 +166,11 @@ struct MainJobTests {
       "process": [
         "args": ["echo", "spec"], "cwd": "/", "env": ["PATH=/bin"], "user": ["uid": 0, "gid": 0],
       ],
-      "mounts": [["destination": "/proc", "type": "proc", "source": "proc"]],
+      "mounts": [
+        ["destination": "/proc", "type": "proc", "source": "proc"],
+        // runc makes /dev/ptmx, and others have the same root.
+        ["destination": "/dev", "type": "tmpfs", "source": "tmpfs"],
+      ],
       "linux": ["namespaces": [["type": "pid"], ["type": "mount"]]],
     ]
     try await bed.client.call("container.create", ["container": "c1", "spec": spec])

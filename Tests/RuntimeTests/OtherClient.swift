@@ -90,7 +90,10 @@ struct OtherClient {
     """
     {"ociVersion": "1.0.2", "root": {"path": "\(try await RootFilesystem.busybox())"},
     "process": \(Self.process),
-    "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+    "mounts": [
+      {"destination": "/proc", "type": "proc", "source": "proc"},
+      {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}
+    ],
     "linux": {
       "cgroupsPath": "/\(containerd.namespace)/\(id)", "namespaces": [{"type": "pid"}, {"type": "mount"}]
     }}

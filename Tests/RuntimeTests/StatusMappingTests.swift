@@ -32,6 +32,7 @@ struct StatusMappingTests {
   @Test(arguments: [
     "cannot pause task in created state", "cannot resume task in created state",
     "cannot start a running process",
+    "failed to delete task: cannot delete container c1 that is not stopped: running",
     "failed to delete task: cannot delete a running process", "cannot resume a running process",
     "cannot start a stopped process", "cannot pause a paused container", "cannot exec in a paused state",
     "failed to delete task: cannot delete a paused process", "cannot pause a stopped container",

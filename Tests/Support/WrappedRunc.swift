@@ -32,8 +32,18 @@ package struct WrappedRunc {
 
   /// One whose first call of a command waits, until what `held()` gives is closed.
   package static func holding(_ command: String) async throws -> WrappedRunc {
-    let runc = try await WrappedRunc(
-      "case \" $* \" in *' \(command) '*) if [ -p $directory/gate ]; then read x <$directory/gate; fi;; esac")
+    try await gated("*' \(command) '*) \(wait);;")
+  }
+
+  /// One that does what a command says, waits in the same way, and fails then.
+  package static func failing(behind command: String) async throws -> WrappedRunc {
+    try await gated("*' \(command) '*) runc \"$@\"; \(wait); exit 1;;")
+  }
+
+  private static let wait = "if [ -p $directory/gate ]; then read x <$directory/gate; fi"
+
+  private static func gated(_ cases: String) async throws -> WrappedRunc {
+    let runc = try await WrappedRunc("case \" $* \" in \(cases) esac")
     guard mkfifo(runc.directory + "/gate", 0o600) == 0 else { throw SystemError(call: "mkfifo") }
     return runc
   }
