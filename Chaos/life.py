@@ -79,10 +79,13 @@ class Life:
         return Step(self.orchestrator, command, arguments, f"{self.name}/{next(self.keys)}/{command}")
 
     async def insist(self, command, arguments, done="", unsure=False):
-        """Until it is done; `done` is the error that says so where that is `unsure`."""
+        """Until it is done; `done` is the error that says so where that is `unsure`, or the task has gone by itself:
+        containerd from 1.7 on forgets one that ends while it is down."""
         while True:
             kind, error = await self.step(command, arguments).run(self.disturb())
-            if kind == "done" or kind == "refused" and error["code"] == done and (unsure or self.shim_killed):
+            if kind == "done" or kind == "refused" and error["code"] == done and (
+                unsure or self.shim_killed or "task.deleted" in self.init.told
+            ):
                 return True
             if kind == "refused":
                 if not self.shim_killed:

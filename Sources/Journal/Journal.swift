@@ -120,8 +120,6 @@ package final class Journal {
   }
 
   /// Of which containers there are events of a name since a time. One question for all: each reads the whole journal.
-  ///
-  /// - Parameter text: is in their lines.
   package func told(_ name: String, since time: Int64) async -> Told {
     if !batch.isEmpty { hand() }
     return await withUnsafeContinuation { (continuation: UnsafeContinuation<Told, Never>) in

@@ -32,7 +32,7 @@ package final class ContainerProcess {
   var isRefused = false
   /// It has ended, and what of is being found out.
   private var ending: ExitStatus?
-  /// An earlier worker started it, and what became of it is not known yet.
+  /// An earlier worker has written it down, and what became of it is not known yet.
   var isUnsettled = false
   /// The command that started it.
   package let origin: Origin
@@ -82,9 +82,9 @@ package final class ContainerProcess {
     fifosAreKnown = record.isOwn || !fifos.paths.isEmpty
     isUnsettled = true
     pid = record.pid
-    life.restore(ProcessLife.Phase(rawValue: record.phase) ?? .new, record.exit.map(ExitStatus.init))
-    // Nobody here waits for another client's start.
-    if isOwn { try resumeStreams() } else { announce() }
+    let phase = ProcessLife.Phase(rawValue: record.phase) ?? .new
+    life.restore(phase, record.exit.map(ExitStatus.init), waitsForReply: isOwn && phase < .started)
+    if isOwn { try resumeStreams() }
     // Not only once containerd tells of it, which may be long.
     if life.phase >= .started, life.exit == nil { stdinIsWanted() }
     if life.phase == .exited { startDraining() }
@@ -159,7 +159,7 @@ package final class ContainerProcess {
     stdin?.shimIsReady()
   }
 
-  /// Taken over from an earlier worker, which told of its start.
+  /// Found in containerd: an earlier worker told of its start, or another client began it while nobody listened.
   func adopted(pid: UInt32, running: Bool) {
     self.pid = pid
     life.adopt(running: running)

@@ -19,16 +19,28 @@ extension ContainerRuntime {
     container.isPaused = found.status == .paused
     settleAdopted(process, found)
     if found.status == .stopped { return }
-    // There is no list of execs; those that run are found by their pids, ended ones are not.
-    for exec in try await processes(of: container.id).compactMap(\.exec)
-    where container.execs[exec] == nil && !container.cutExecs.contains(exec) {
-      guard let found = try await get(container.id, exec: exec), container.execs[exec] == nil else {
-        continue
-      }
+    try await adoptExecs(of: container)
+  }
+
+  /// Takes over what runs in a container's task beside what is known. There is no list of execs; those that run are found
+  /// by their pids, ended ones are not.
+  func adoptExecs(of container: Container) async throws(RuntimeError) {
+    let task = container.task
+    for listed in try await processes(of: container.id) {
+      guard let exec = listed.exec, isFree(exec, for: listed.pid, in: container),
+        let found = try await get(container.id, exec: exec), container.task === task,
+        isFree(exec, for: listed.pid, in: container)
+      else { continue }
       let process = try adopt(found, exec: exec, in: container)
       container.execs[exec] = process
       settleAdopted(process, found)
     }
+  }
+
+  private func isFree(_ exec: String, for pid: UInt32, in container: Container) -> Bool {
+    if container.cutExecs.contains(exec) { return false }
+    guard let known = container.execs[exec] else { return true }
+    return makesRoom(known, for: pid)
   }
 
   /// UNKNOWN is a shim that does not answer; containerd says nothing of the process then, not even its FIFOs.

@@ -12,6 +12,9 @@ extension ContainerRuntime {
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     var pause = Duration.milliseconds(10)
+    process.isRefused = true
+    while let deletion = taskDeletions[container.id] { _ = await deletion.value }
+    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
     let begin = ContinuousClock.now
     while true {
       do throws(RuntimeError) {
@@ -63,8 +66,8 @@ extension ContainerRuntime {
       return true
     }
     // A shim that could not be started in its directory (binary.go). Of one that is not installed containerd tells otherwise.
-    if ["fork/exec", "open shim log pipe"].contains(where: error.message.contains),
-      error.message.contains("no such file or directory")
+    if ["failed to start shim", "no such file or directory"].allSatisfy(error.message.contains),
+      ["fork/exec", "open shim log pipe"].contains(where: error.message.contains)
     {
       return true
     }
@@ -83,7 +86,6 @@ extension ContainerRuntime {
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     process.isRefused = false
-    while let deletion = taskDeletions[process.container] { _ = await deletion.value }
     var request = CDCreateTaskRequest()
     do {
       if let options = try taskOptions(container, checkpoint) { request.options = options }

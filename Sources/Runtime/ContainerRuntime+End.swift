@@ -74,6 +74,7 @@ extension ContainerRuntime {
     samples[container.id] = nil
     tell(.taskDeleted(container.id, exit))
     // Known from events only, and there will be none any more.
+    guard containers[container.id] === container else { return }
     if container.metadata == nil, !container.isRestored { containers[container.id] = nil }
   }
 

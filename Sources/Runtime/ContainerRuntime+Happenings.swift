@@ -86,7 +86,7 @@ extension ContainerRuntime {
 
   /// An exec of another client's that has ended makes room for one of another pid: of its deletion containerd tells nothing.
   /// The addition of the next, which has no pid, may be a late one of its own.
-  private func makesRoom(_ known: ContainerProcess, for pid: UInt32) -> Bool {
+  func makesRoom(_ known: ContainerProcess, for pid: UInt32) -> Bool {
     if known.isOwn || known.isRunning || known.pid == 0 || pid == 0 || known.pid == pid { return false }
     if recent.hasEnded(known.container, exec: known.exec, pid: pid) { return false }
     known.endNow()

@@ -61,37 +61,43 @@ extension ContainerRuntime {
         await lose(task, in: container)
       }
     }
+    if container.task == nil, found != nil { try await adoptTask(of: container) }
     for exec in container.execs.values where exec.isUnsettled {
-      guard container.task != nil, let found = try await get(container.id, exec: exec.exec) else {
+      guard container.task != nil, let found = try await get(container.id, exec: exec.exec),
+        isSame(found, as: exec)
+      else {
         await lose(exec, in: container)
         continue
       }
       try await settle(exec, found, in: container)
     }
-    if container.task == nil, found != nil { try await adoptTask(of: container) }
+    // Of our own task's others are not asked for: it would be one call more for each.
+    if let task = container.task, !task.isOwn, task.isRunning { try await adoptExecs(of: container) }
   }
 
   /// The container is gone, and with it all that ran in it.
-  func loseRestored(_ container: Container) async {
+  func loseAll(of container: Container) async {
     let task = container.task
     for process in container.processes {
       if process.isUnsettled {
         await lose(process, in: container)
-      } else if process.life.phase >= .started, !process.isDeleted {
+      } else if process.life.phase >= .started || !process.isOwn, !process.isDeleted {
         // One of the others could not be asked for when this one was.
         endLost(process, in: container)
       }
     }
     await task?.waitForDeletion()
     guard containers[container.id] === container else { return }
+    if container.isRestored { return forget(container) }
     // Of another client's nobody was told that it was there.
-    if container.isRestored { forget(container) } else { containers[container.id] = nil }
+    for process in container.processes { process.release() }
+    containers[container.id] = nil
   }
 
   /// Whether it may be; UNKNOWN tells neither.
-  private func isSame(_ found: CDProcess, as task: ContainerProcess) -> Bool {
-    (found.pid == 0 || task.pid == 0 || found.pid == task.pid)
-      && (found.status == .unknown || !task.fifosAreKnown || FIFOSet(found).stdout == task.fifos.stdout)
+  private func isSame(_ found: CDProcess, as process: ContainerProcess) -> Bool {
+    (found.pid == 0 || process.pid == 0 || found.pid == process.pid)
+      && (found.status == .unknown || !process.isOwn || found.stdout == process.fifos.stdout)
   }
 
   private func settle(

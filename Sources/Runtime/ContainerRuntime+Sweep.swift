@@ -28,10 +28,11 @@ extension ContainerRuntime {
   private func removeOld(_ id: String, whenEnded: Bool) async {
     await insist("delete", id) { () async throws(RuntimeError) in
       if self.isNew(id) { return }
-      let container = try await self.load(id)
-      if whenEnded { await container.task?.waitForClose() }
-      guard self.containers[id] === container, !container.isCreatedHere else { return }
+      let ended = whenEnded ? try await self.load(id) : nil
+      await ended?.task?.waitForClose()
       try await self.removing(id) { () async throws(RuntimeError) in
+        let container = try await self.load(id)
+        if container.isCreatedHere || ended.map({ $0 !== container }) == true { return }
         try await self.delete(id, force: true)
       }
     }
@@ -41,7 +42,10 @@ extension ContainerRuntime {
   func removing(
     _ id: String, _ body: @escaping @Loop () async throws(RuntimeError) -> Void
   ) async throws(RuntimeError) {
+    await untilRemoved(id)
     let removal = Task { @Loop () -> Result<Void, RuntimeError> in
+      // Here, and not behind the wait for it: who else waits may come first.
+      defer { removals[id] = nil }
       do throws(RuntimeError) {
         return .success(try await body())
       } catch {
@@ -49,12 +53,13 @@ extension ContainerRuntime {
       }
     }
     removals[id] = removal
-    defer { removals[id] = nil }
     try await removal.value.get()
   }
 
   /// Returns when no container of this id that an earlier worker left is being deleted.
-  package func untilRemoved(_ id: String) async { _ = await removals[id]?.value }
+  package func untilRemoved(_ id: String) async {
+    while let removal = removals[id] { _ = await removal.value }
+  }
 
   /// Returns after the first attempt; the others are made beside.
   func insist(

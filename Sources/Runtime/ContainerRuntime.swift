@@ -91,8 +91,10 @@ package final class ContainerRuntime {
 
   /// NewContainer: one RPC and a directory.
   package func create(_ new: NewContainer) async throws(RuntimeError) -> Container {
-    await untilRemoved(new.id)
-    if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }
+    if removals[new.id] != nil {
+      await untilRemoved(new.id)
+      if Task.isCancelled { throw RuntimeError(.withdrawn, "cancelled before anything was done") }
+    }
     if let known = containers[new.id], known.metadata != nil {
       throw RuntimeError(.alreadyExists, "container \(new.id) exists")
     }
@@ -113,6 +115,8 @@ package final class ContainerRuntime {
     creating.insert(new.id)
     defer { creating.remove(new.id) }
     _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, request)
+    // There was none any more: what is known of it has gone with it.
+    if let last = containers[new.id] { await loseAll(of: last) }
     let created = Container(
       id: new.id, bundle: bundle,
       metadata: ContainerMetadata(spec: new.spec, facts: readSpec(new.spec), shim: new.shim))
@@ -161,7 +165,7 @@ package final class ContainerRuntime {
       guard error.kind == .notFound else { throw error }
       if let container = containers[id] {
         if container.isUnsettled {
-          await loseRestored(container)
+          await loseAll(of: container)
         } else if container.processes.allSatisfy(\.isDeleted) {
           forget(container)
         }
@@ -207,6 +211,8 @@ package final class ContainerRuntime {
         if error.kind != .notFound { throw error }
       }
     }
+    // Of which it was told that it is gone, and without its container no call would reach it.
+    if container.task == nil, container.hadCutStart { try await removeCutStart(of: container) }
     // By a deletion that was beside this one: its directory has gone, too, or is about to.
     if container.isForgotten { throw RuntimeError(.notFound, "container \(id) is gone") }
     // As `removeBundle` says; one that was never started has none yet.
@@ -232,7 +238,7 @@ package final class ContainerRuntime {
     if loading[container.id] != nil { outdated.insert(container.id) }
     if !isSwept { toldSinceStart.insert(container.id) }
     for process in container.processes { process.release() }
-    containers[container.id] = nil
+    if containers[container.id] === container { containers[container.id] = nil }
     samples[container.id] = nil
     forgetCutExecs(of: container)
     if container.hadCutStart { journal?.append(.forgetProcess(container: container.id, exec: "")) }

@@ -42,11 +42,13 @@ package struct ProcessLife: Sendable, Equatable {
   }
 
   /// As an earlier worker left it, which told of everything up to there.
-  package mutating func restore(_ phase: Phase, _ exit: ExitStatus?) {
+  ///
+  /// - Parameter waitsForReply: whether a start may be under way here. Else whoever started it has its reply, or will not get
+  ///   it any more.
+  package mutating func restore(_ phase: Phase, _ exit: ExitStatus?, waitsForReply: Bool) {
     self.phase = phase
     self.exit = exit
-    // Whoever started it has its reply, or will not get it any more.
-    announced = phase >= .started
+    announced = !waitsForReply
   }
 
   /// The starter has been told: an exit may follow.

@@ -31,15 +31,25 @@ extension ProcessRecord {
 
 extension ContainerRuntime {
   func save(_ process: ContainerProcess) {
-    // Of another client's exec that is over nothing is left to tell; of its task containerd still tells.
-    if !process.isOwn, process.exec != nil, process.life.phase >= .closed { return forget(process) }
+    if !process.isOwn, process.exec != nil {
+      // Nobody tells of one that fails to start.
+      if process.life.phase < .started { return }
+      // Nothing is left to tell; of a task containerd still tells.
+      if process.life.phase >= .closed { return forget(process) }
+    }
+    if isAnothers(process) { return }
     journal?.append(.process(process.record))
   }
 
   func forget(_ process: ContainerProcess) {
-    // There may be another one of this name by now.
-    if let known = containers[process.container]?.process(process.exec), known !== process { return }
+    if isAnothers(process) { return }
     journal?.append(.forgetProcess(container: process.container, exec: process.exec ?? ""))
+  }
+
+  /// Whether there is another one of its name by now, whose the record is.
+  private func isAnothers(_ process: ContainerProcess) -> Bool {
+    guard let known = containers[process.container]?.process(process.exec) else { return false }
+    return known !== process
   }
 
   func streamIsLost(_ process: ContainerProcess, _ path: String, _ error: SystemError) {

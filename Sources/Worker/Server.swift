@@ -147,7 +147,9 @@ final class Server {
     let isIdle = { @Loop [self] in !queue.isAtContainers && connections.values.allSatisfy { $0.isIdle } }
     await wait(atMost: Server.drainTime, until: isIdle)
     for connection in connections.values { connection.stopAll() }
-    await wait(atMost: Ticket.longestGrace + .seconds(1), until: isIdle)
+    await wait(atMost: Ticket.grace + .seconds(1), until: isIdle)
+    // Only what clears away has not been answered now.
+    await wait(atMost: Ticket.graceOfClearing) { connections.values.allSatisfy { $0.isIdle } }
     for connection in connections.values { connection.finish() }
     await wait(atMost: Connection.farewell) { connections.isEmpty }
     for connection in connections.values { connection.close() }

@@ -22,6 +22,7 @@ final class Ticket {
   private var task: Task<Void, Never>?
   private var timers: [Poller.TimerID] = []
   private var graceTimer: Poller.TimerID?
+  private var isClearing = false
   private var afterReply: [@Loop () -> Void] = []
   /// Descriptors that go with the result.
   var descriptors: [SharedDescriptor] = []
@@ -36,12 +37,10 @@ final class Ticket {
   var resultFollows: UInt64 = 0
 
   /// How long a stopped command may take to say what became of it.
-  private static let grace = Duration.seconds(2)
+  static let grace = Duration.seconds(2)
 
-  /// How long one may take then that has ended its process, and deletes the container.
-  private static let graceOfClearing = Duration.seconds(10)
-
-  static let longestGrace = grace + graceOfClearing
+  /// How long one may take whose process has ended, and that deletes the container.
+  static let graceOfClearing = Duration.seconds(10)
 
   init(_ request: Request, line: Int, command: any HandledCommand, connection: Connection) {
     self.request = request
@@ -86,17 +85,18 @@ final class Ticket {
       if stopReason != nil { return true }
       stopReason = reason
       task?.cancel()
-      leave(Ticket.grace)
+      leave(isClearing ? Ticket.graceOfClearing : Ticket.grace)
     }
     return true
   }
 
-  /// Stopped, it has done the half of it: what is left takes containerd its time on a busy machine.
+  /// It has done the half of it: what is left takes containerd its time on a busy machine.
   func clears() {
-    if state == .running, stopReason != nil { leave(Ticket.graceOfClearing) }
+    isClearing = true
+    if state == .running { leave(Ticket.graceOfClearing) }
   }
 
-  /// Has it say within this time what became of it.
+  /// Has it say within this time what became of it, where it is stopped.
   private func leave(_ grace: Duration) {
     guard let reason = stopReason else { return }
     if let graceTimer { Poller.shared.cancel(graceTimer) }

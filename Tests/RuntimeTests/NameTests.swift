@@ -58,6 +58,27 @@ struct NameTests {
     }
   }
 
+  @Test func aCreationThatIsCancelledBeforeThatHasDoneNothing() async throws {
+    try await withOtherClient { runtime, told, other in
+      let gate = Waiter()
+      let removal = Task { @Loop in
+        try await runtime.removing("d") { () async throws(RuntimeError) in await gate.wait() }
+      }
+      while runtime.removals["d"] == nil { await Task.yield() }
+      let creation = Task { @Loop in try await runtime.create(new) }
+      for _ in 0..<100 { await Task.yield() }
+      creation.cancel()
+      gate.resume()
+      try await removal.value
+      let error = await #expect(throws: RuntimeError.self) { _ = try await creation.value }
+      #expect(error?.kind == .withdrawn)
+    }
+  }
+
+  private let new = NewContainer(
+    id: "d", spec: Array("{}".utf8), labels: [:],
+    shim: ShimChoice(name: "io.containerd.runc.v2", options: nil))
+
   /// Who reads of the end of an earlier worker's container may use its name at once.
   @Test func aCreationWaitsForARemoval() async throws {
     try await withOtherClient { runtime, told, other in
@@ -66,9 +87,6 @@ struct NameTests {
         try await runtime.removing("d") { () async throws(RuntimeError) in await gate.wait() }
       }
       while runtime.removals["d"] == nil { await Task.yield() }
-      let new = NewContainer(
-        id: "d", spec: Array("{}".utf8), labels: [:],
-        shim: ShimChoice(name: "io.containerd.runc.v2", options: nil))
       let creation = Task { @Loop in try await runtime.create(new) }
       for _ in 0..<100 { await Task.yield() }
       // The other client's.

@@ -113,53 +113,6 @@ struct ReconcileTests {
     }
   }
 
-  /// Its owner keeps a task that has ended as long as it likes, over any number of workers.
-  @Test func anothersExitIsToldOnce() async throws {
-    try await withOtherClient { runtime, told, other in
-      _ = try await other.startTask("c")
-      try await other.end("c")
-      let status = try await other.status("c")
-      _ = await runtime.reconcile("c", status, known: nil)
-      await told.untilAnswered("closed c")
-      let record = try #require(runtime.containers["c"]?.task?.record)
-      runtime.containers = [:]
-      try runtime.restore([record])
-      _ = await runtime.reconcile("c", status, known: nil)
-      #expect(told.names == ["exited c 137", "closed c"])
-      let task = try #require(runtime.containers["c"]?.task)
-      #expect(task.life.phase == .closed && task.life.exit?.code == 137 && !task.isUnsettled)
-    }
-  }
-
-  /// One that is only created stays so, and is none of ours to clear away.
-  @Test func anothersTaskThatIsNotStartedIsFollowed() async throws {
-    try await withOtherClient { runtime, told, other in
-      runtime.handle(.created("c", try await other.createTask("c")))
-      let record = try #require(runtime.containers["c"]?.task?.record)
-      runtime.containers = [:]
-      try runtime.restore([record])
-      _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
-      #expect(try await other.status("c").status == .created)
-      #expect(told.names == ["created c"])
-      runtime.handle(.started("c", record.pid))
-      #expect(told.names == ["created c", "started c"])
-    }
-  }
-
-  /// So it is where it has gone: its name is free, and nothing of ours is left there.
-  @Test func anothersTaskThatWasNotStartedIsLost() async throws {
-    try await withOtherClient { runtime, told, other in
-      var record = ProcessRecord(container: "c", exec: "")
-      (record.isOwn, record.pid, record.phase) = (false, 1, ProcessLife.Phase.added.rawValue)
-      try runtime.restore([record])
-      _ = await runtime.reconcile("c", nil, known: nil)
-      await told.untilAnswered("deleted c")
-      #expect(told.names == ["started c", "exited c lost", "closed c", "deleted c"])
-      #expect(runtime.containers["c"]?.hadCutStart != true)
-      #expect(runtime.containerd.calls["Tasks/Delete"] == nil)
-    }
-  }
-
   @Test func whatSeveralFindGoneIsToldOnce() async throws {
     try await withRuntime { runtime, told in
       runtime.handle(.created("c", 1))
@@ -171,6 +124,22 @@ struct ReconcileTests {
       for _ in 0..<2 { runtime.removeTask(task, of: container, exit) }
       for _ in 0..<2 { runtime.forget(container) }
       #expect(told.names.suffix(2) == ["deleted c", "container deleted c"])
+    }
+  }
+
+  /// What waited for the output of the last one comes late.
+  @Test func theEndOfOneLeavesAnotherOfItsNameAlone() async throws {
+    try await withRuntime { runtime, told in
+      runtime.handle(.created("c", 1))
+      runtime.handle(.started("c", 1))
+      let last = try #require(runtime.containers["c"])
+      let task = try #require(last.task)
+      let next = Container(id: "c", bundle: "/nonexistent/c", metadata: nil)
+      runtime.containers["c"] = next
+      runtime.removeTask(task, of: last, ExitStatus(code: 0, exitedAt: nil, source: .event))
+      #expect(runtime.containers["c"] === next)
+      runtime.forget(last)
+      #expect(runtime.containers["c"] === next)
     }
   }
 }

@@ -67,11 +67,10 @@ extension Run: HandledCommand {
     for summary in process.outputs {
       members[summary.stream.rawValue] = ["bytes": .int(Int64(summary.bytes)), "end": .string(summary.end)]
     }
-    if isCancelled {
-      Task { @Loop in
-        await process.waitForClose()
-        context.ticket.clears()
-      }
+    // The cancellation does not reach it.
+    Task { @Loop in
+      await process.waitForClose()
+      context.ticket.clears()
     }
     await cleanUp(container, context.server)
     if isCancelled { throw ProtocolError(.cancelled, "cancelled", container: container.id, effect: .done) }
