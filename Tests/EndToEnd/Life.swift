@@ -27,9 +27,18 @@ struct Life {
   mutating func comeAgain() async throws {
     let last = client.history().compactMap { $0["seq"].int }.max() ?? 0
     try await startNext()
-    let epoch = try await client.greeting()["epoch"]
-    try await client.call("events.subscribe", ["from": ["epoch": epoch, "seq": JSON(last)]])
-    _ = try await client.event("containerd.connected")
+    let hello = try await client.greeting()
+    try await client.call("events.subscribe", ["from": ["epoch": hello["epoch"], "seq": JSON(last)]])
+    if hello["containerd"]["connected"] == true { return }
+    // Not that of the last worker, which may come again.
+    let begin = hello["events"]["last"].int ?? 0
+    while try await client.event("containerd.connected")["seq"].int ?? 0 <= begin {}
+  }
+
+  /// Each once: what came between the connection and the subscription comes again with that.
+  func events(_ name: String) -> [JSON] {
+    var seen: Set<Int> = []
+    return client.history().filter { $0["event"].string == name && seen.insert($0["seq"].int ?? 0).inserted }
   }
 
   /// All that is written down is lost, and the client begins anew.

@@ -57,6 +57,21 @@ struct RuntimeTests {
     try await bed.finish()
   }
 
+  /// "fork/exec …: no such file or directory" of the shim's, too.
+  @Test func aRuncThatIsMissingIsToldAtOnce() async throws {
+    let bed = try await TestBed.start()
+    try await bed.client.call(
+      "container.create",
+      [
+        "container": "c1", "rootfs": JSON(bed.rootfs), "args": ["true"],
+        "runtime": ["options": ["binary_name": "/nonexistent/runc"]],
+      ])
+    let error = try await bed.client.error("task.start", ["container": "c1"])
+    #expect(error["code"] == "start_failed", "\(error)")
+    try await bed.remove("c1")
+    try await bed.finish()
+  }
+
   /// containerd#10598, runc#4475: a pipe of root's cannot be opened again by others.
   @Test func anOrdinaryUserCanOpenItsOutputs() async throws {
     let bed = try await TestBed.start()
