@@ -25,7 +25,11 @@ enum StatusMapping {
 
   private static func kind(ofText text: String, stage: RuntimeError.Stage?) -> RuntimeError.Kind {
     if let meaning = meanings.first(where: { $0.fits(text) }) { return meaning.kind }
-    guard let stage else { return .internalError }
+    guard let stage else {
+      // runc was killed, as it is with its shim: what it was to do is still to be done. A start is undone.
+      let wasKilled = text.contains("did not terminate successfully: exit status 137")
+      return wasKilled ? .unavailable : .internalError
+    }
     return .startFailed(stage: stage, exitCode: exitCodes.first { $0.fits(text) }?.kind ?? 128)
   }
 

@@ -76,6 +76,9 @@ struct StatusMappingTests {
 
   @Test func theRestIsToldApart() {
     #expect(kind(.unknown, "ttrpc: closed: unknown") == .unavailable)
+    let killed = "failed to delete task: runc did not terminate successfully: exit status 137: "
+    #expect(kind(.unknown, killed) == .unavailable)
+    #expect(kind(.unknown, killed, .start) == .startFailed(stage: .start, exitCode: 128))
     #expect(
       kind(
         .unknown,
