@@ -28,7 +28,7 @@ package final class ContainerProcess {
   var isKilledByUs = false
   /// Its delete call is under way.
   var isBeingDeleted = false
-  /// containerd was not reached, or has not taken the call to create it: what is there of its name is not it.
+  /// What is there of its name is not it: containerd was not reached, or has not taken the call to create it, or has another.
   var isRefused = false
   /// It has ended, and what of is being found out.
   private var ending: ExitStatus?

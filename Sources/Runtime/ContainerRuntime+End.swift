@@ -104,6 +104,7 @@ extension ContainerRuntime {
     guard let exec = process.exec else { return }
     await insist("delete an exec of", process.container) { () async throws(RuntimeError) in
       if process.isDeleted { return }
+      if process.isRefused { return self.forgetEnded(process, exec) }
       do throws(RuntimeError) {
         try await self.deleteProcessRPC(process.container, exec, timeout: Containerd.timeout)
       } catch {

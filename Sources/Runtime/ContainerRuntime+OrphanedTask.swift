@@ -19,8 +19,8 @@ extension ContainerRuntime {
   /// Removes it, or what an earlier attempt has left of doing so.
   func removeOrphanedTask(_ id: String) async {
     await insist("remove the task of", id) { () async throws(RuntimeError) in
-      if self.isNew(id) { return }
       try await self.removing(id) { () async throws(RuntimeError) in
+        if self.isNew(id) { return }
         try await self.removeWithPlaceholder(id)
       }
     }

@@ -106,7 +106,10 @@ extension ContainerRuntime {
     if let found, isAnother(found, than: task) {
       guard let isAnother = await isStillAnother(than: task) else { return (0, false) }
       if !isAnother { return (0, true) }
-      for process in running { process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost)) }
+      for process in running {
+        process.isRefused = true
+        process.exited(ExitStatus(code: nil, exitedAt: nil, source: .lost))
+      }
       // All others would wait for its output, which may still be on its way.
       guard task.life.phase >= .closed, let exit = task.life.exit else {
         return (running.count { !$0.isRunning }, false)

@@ -63,9 +63,12 @@ extension ContainerRuntime {
     }
     if container.task == nil, found != nil { try await adoptTask(of: container) }
     for exec in container.execs.values where exec.isUnsettled {
-      guard container.task != nil, let found = try await get(container.id, exec: exec.exec),
-        isSame(found, as: exec)
-      else {
+      guard container.task != nil, let found = try await get(container.id, exec: exec.exec) else {
+        await lose(exec, in: container)
+        continue
+      }
+      if !isSame(found, as: exec) {
+        exec.isRefused = true
         await lose(exec, in: container)
         continue
       }
@@ -94,9 +97,10 @@ extension ContainerRuntime {
     containers[container.id] = nil
   }
 
-  /// Whether it may be; UNKNOWN tells neither.
+  /// Whether it may be; UNKNOWN tells neither. An exec keeps its pid when it has ended (exec.go).
   private func isSame(_ found: CDProcess, as process: ContainerProcess) -> Bool {
-    (found.pid == 0 || process.pid == 0 || found.pid == process.pid)
+    let mayHaveNoPID = process.exec == nil || found.status == .unknown
+    return (process.pid == 0 || found.pid == process.pid || found.pid == 0 && mayHaveNoPID)
       && (found.status == .unknown || !process.isOwn || found.stdout == process.fifos.stdout)
   }
 

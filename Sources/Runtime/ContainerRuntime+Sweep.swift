@@ -31,6 +31,7 @@ extension ContainerRuntime {
       let ended = whenEnded ? try await self.load(id) : nil
       await ended?.task?.waitForClose()
       try await self.removing(id) { () async throws(RuntimeError) in
+        if self.isNew(id) { return }
         let container = try await self.load(id)
         if container.isCreatedHere || ended.map({ $0 !== container }) == true { return }
         try await self.delete(id, force: true)

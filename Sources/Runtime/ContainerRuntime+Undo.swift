@@ -135,6 +135,19 @@ extension ContainerRuntime {
     if container.task == nil { journal?.append(.forgetProcess(container: container.id, exec: "")) }
   }
 
+  /// Before a container is deleted, without which no call would reach it.
+  func clearCutStart(of container: Container) async throws(RuntimeError) {
+    guard container.hadCutStart, container.task == nil else { return }
+    do throws(RuntimeError) {
+      try await adoptTask(of: container)
+    } catch {
+      if error.isPassing || error.kind == .cancelled { throw error }
+      log.error(
+        "cannot clear away a cut start",
+        metadata: ["container": "\(container.id)", "error": "\(error.message)"])
+    }
+  }
+
   /// Another client's task has the place: nothing can come of the cut start any more.
   func forgetCutStart(of container: Container) {
     if !container.hadCutStart { return }

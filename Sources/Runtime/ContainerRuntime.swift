@@ -116,7 +116,8 @@ package final class ContainerRuntime {
     defer { creating.remove(new.id) }
     _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, request)
     // There was none any more: what is known of it has gone with it.
-    if let last = containers[new.id] { await loseAll(of: last) }
+    // In a task of its own, which a cancellation does not reach: it waits for the end.
+    if let last = containers[new.id] { await Task { @Loop in await loseAll(of: last) }.value }
     let created = Container(
       id: new.id, bundle: bundle,
       metadata: ContainerMetadata(spec: new.spec, facts: readSpec(new.spec), shim: new.shim))
@@ -158,12 +159,14 @@ package final class ContainerRuntime {
   private func fetch(_ id: String) async throws(RuntimeError) -> Container {
     var request = CDGetContainerRequest()
     request.id = id
+    let before = containers[id]
     let answer: CDGetContainerResponse
     do throws(RuntimeError) {
       answer = try await containerd.call(ContainerdService.Containers.get, request)
     } catch {
       guard error.kind == .notFound else { throw error }
-      if let container = containers[id] {
+      // Not one that was created since.
+      if let container = containers[id], container === before {
         if container.isUnsettled {
           await loseAll(of: container)
         } else if container.processes.allSatisfy(\.isDeleted) {
@@ -201,6 +204,7 @@ package final class ContainerRuntime {
   package func delete(_ id: String, force: Bool) async throws(RuntimeError) {
     let container = try await load(id)
     if let last = container.task, !force, !last.isRunning { await removeIfGone(last) }
+    try await clearCutStart(of: container)
     var hasDeletedTask = false
     if container.task != nil {
       guard force else { throw RuntimeError(.wrongState, "container \(id) has a task") }
@@ -211,8 +215,6 @@ package final class ContainerRuntime {
         if error.kind != .notFound { throw error }
       }
     }
-    // Of which it was told that it is gone, and without its container no call would reach it.
-    if container.task == nil, container.hadCutStart { try await removeCutStart(of: container) }
     // By a deletion that was beside this one: its directory has gone, too, or is about to.
     if container.isForgotten { throw RuntimeError(.notFound, "container \(id) is gone") }
     // As `removeBundle` says; one that was never started has none yet.
@@ -280,12 +282,23 @@ package final class ContainerRuntime {
     await containerd.cancelAll()
   }
 
+  ///
+  /// An exec of a paused container has that one's status, whatever its own is (exec.go).
   func get(_ id: String, exec: String?) async throws(RuntimeError) -> CDProcess? {
     var request = CDGetRequest()
     request.containerID = id
     request.execID = exec ?? ""
     do throws(RuntimeError) {
-      return try await containerd.call(ContainerdService.Tasks.get, request, timeout: .seconds(10)).process
+      var found = try await containerd.call(ContainerdService.Tasks.get, request, timeout: .seconds(10))
+        .process
+      if exec != nil, [.paused, .pausing].contains(found.status) {
+        if found.exitedAt.seconds > 0 {
+          found.status = .stopped
+        } else if found.pid == 0 {
+          found.status = .created
+        }
+      }
+      return found
     } catch {
       if error.kind == .notFound { return nil }
       throw error

@@ -131,6 +131,30 @@ struct AdoptionTests {
     #expect(!worker.log.contains("not kept"))
   }
 
+  /// containerd says of every exec of a paused container that it is paused.
+  @Test func anExecThatEndedMeanwhileHasEndedAlsoInAPausedContainer() async throws {
+    var life = Life(try await TestBed.start())
+    try await life.bed.startContainer("c1", ["sleep", "1000"])
+    let exec: JSON = ["container": "c1", "process": "e1", "args": ["sleep", "1000"]]
+    let pid = try await life.client.call("process.exec", exec)["pid"].int ?? 0
+    let other = try await WorkerProcess.start(
+      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let theirs = try other.connect()
+    // It adopts both, so that it sees the end.
+    try await theirs.call("container.inspect", ["container": "c1"])
+    await life.die()
+    kill(pid_t(pid), SIGKILL)
+    _ = try await theirs.event("process.exited", container: "c1", process: "e1")
+    try await theirs.call("task.pause", ["container": "c1"])
+    try await life.comeAgain()
+    #expect(try await life.client.event("process.exited", container: "c1", process: "e1")["exit_code"] == 137)
+    try await theirs.call("task.resume", ["container": "c1"])
+    theirs.close()
+    #expect(await other.terminate() == .exited(0))
+    try await life.bed.removeWith(life.client, "c1")
+    try await life.finish()
+  }
+
   /// An exit that came while nobody was there is told once, by who comes.
   @Test func anExitMeanwhileIsToldOnce() async throws {
     var life = Life(try await TestBed.start())

@@ -58,6 +58,30 @@ struct CutStartTests {
     }
   }
 
+  /// So does the deletion of the container, which clears away what is ours.
+  @Test func aDeletionLeavesAnothersTaskAlone() async throws {
+    try await withOtherClient { runtime, told, other in
+      let pid = try await other.startTask("c")
+      try runtime.restore([record(phase: ProcessRecord.undone)])
+      let error = await #expect(throws: RuntimeError.self) { try await runtime.delete("c", force: false) }
+      #expect(error?.kind == .wrongState)
+      let now = try await other.status("c")
+      #expect(now.status == .running && now.pid == pid)
+    }
+  }
+
+  @Test func aDeletionTakesWhatACutStartLeftAlong() async throws {
+    try await withOtherClient { runtime, told, other in
+      let task = try await runtime.start("c", options) { _ in }
+      task.letGo()
+      runtime.containers = [:]
+      try runtime.restore([task.undone])
+      try await runtime.delete("c", force: false)
+      await #expect(throws: RuntimeError.self) { _ = try await other.status("c") }
+      try await other.createContainer("c")
+    }
+  }
+
   /// Nor does one that is cancelled while it is not known whose task has the place.
   @Test func aCancelledStartLeavesAnothersTaskAlone() async throws {
     try await withOtherClient { runtime, told, other in

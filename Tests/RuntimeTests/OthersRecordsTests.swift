@@ -76,6 +76,25 @@ struct OthersRecordsTests {
     }
   }
 
+  /// What another client has started there since is not deleted for the one that it was.
+  @Test func ourExecWhoseNameAnothersHasIsLost() async throws {
+    try await withOtherClient { runtime, told, other in
+      let options = ContainerRuntime.StartOptions(stdin: false, output: OutputOptions(), size: nil)
+      let task = try await runtime.start("c", options) { _ in }
+      try await other.startExec("c", "e")
+      var exec = ProcessRecord(container: "c", exec: "e")
+      (exec.phase, exec.pid) = (ProcessLife.Phase.started.rawValue, 1)
+      task.letGo()
+      runtime.containers = [:]
+      try runtime.restore([task.record, exec])
+      _ = await runtime.reconcile("c", try await other.status("c"), known: nil)
+      await told.untilAnswered("closed c/e")
+      #expect(told.names.contains("exited c/e lost"))
+      for _ in 0..<100 { await Task.yield() }
+      #expect(runtime.containerd.calls["Tasks/DeleteProcess"] == nil)
+    }
+  }
+
   /// Nobody tells of an exec that fails to start, and nothing is to be told of it.
   @Test func onlyExecsThatRunAreWrittenDown() async throws {
     let directory = try Sandbox.newDirectory("journal")
