@@ -68,7 +68,9 @@ class Faults:
         await asyncio.to_thread(self.world.start_containerd)
 
     async def shim(self):
-        shims = self.world.shims()
+        told = self.orchestrator.containers
+        # One whose container is gone containerd has left behind, and its death would leave its process.
+        shims = {name: pid for name, pid in self.world.shims().items() if told.get(name, [])[-1:] != ["container.deleted"]}
         if not shims:
             return
         container = self.chance.choice(sorted(shims))
