@@ -111,8 +111,7 @@ final class JournalThread: Sendable {
       for question in work.questions {
         switch question {
         case .events(let sequence, let limit, let reply): reply(keeper.events(after: sequence, limit: limit))
-        case .told(let name, let time, let reply):
-          reply(keeper.told(name, since: time))
+        case .told(let name, let time, let reply): reply(keeper.told(name, since: time))
         }
       }
       guard let stopped = work.stopped else { continue }

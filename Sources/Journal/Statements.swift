@@ -31,8 +31,7 @@ final class Statements {
       "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     selectEvents = try database.prepare("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
     selectLast = try database.prepare(
-      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? GROUP BY container"
-    )
+      "SELECT container, max(time) FROM events WHERE name = ? AND time >= ? GROUP BY container")
     selectKeys = try database.prepare("SELECT * FROM keys")
     selectProcesses = try database.prepare("SELECT * FROM processes")
   }

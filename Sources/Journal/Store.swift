@@ -85,8 +85,7 @@ final class Store {
         reply BLOB) WITHOUT ROWID;
       CREATE TABLE processes (container TEXT, exec TEXT, pid INTEGER, phase INTEGER, stdin TEXT, stdout TEXT,
         stderr TEXT, terminal INTEGER, backlog INTEGER, overflow TEXT, key TEXT, orphan INTEGER,
-        code INTEGER, seconds INTEGER, nanoseconds INTEGER, oom INTEGER, source TEXT,
-        own INTEGER,
+        code INTEGER, seconds INTEGER, nanoseconds INTEGER, oom INTEGER, source TEXT, own INTEGER,
         PRIMARY KEY (container, exec)) WITHOUT ROWID;
       INSERT INTO meta VALUES ('epoch', '\(epoch)'), ('last', \(last));
       COMMIT;
@@ -175,8 +174,7 @@ final class Store {
 
   func told(_ name: String, since time: Int64) throws(DatabaseError) -> Told {
     Told(
-      last: try statements.told(name, since: time),
-      isComplete: first <= 1 || bytes > 0 && oldest < time)
+      last: try statements.told(name, since: time), isComplete: first <= 1 || bytes > 0 && oldest < time)
   }
 
   func keys() throws(DatabaseError) -> [StoredKey] { try statements.keys() }

@@ -1,6 +1,5 @@
 internal import ContainerdAPI
 internal import FIFOIO
-internal import Journal
 internal import Logging
 internal import SwiftProtobuf
 
@@ -37,6 +36,7 @@ extension ContainerRuntime {
     }
   }
 
+  /// Whether an exec's name is to be had; one that has ended makes room for it.
   private func isFree(_ exec: String, for pid: UInt32, in container: Container) -> Bool {
     if container.cutExecs.contains(exec) { return false }
     guard let known = container.execs[exec] else { return true }

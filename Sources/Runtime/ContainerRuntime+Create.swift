@@ -12,6 +12,7 @@ extension ContainerRuntime {
     _ process: ContainerProcess, in container: Container, _ checkpoint: String?
   ) async throws(RuntimeError) -> CDCreateTaskResponse {
     var pause = Duration.milliseconds(10)
+    // So far nothing was asked of containerd for it.
     process.isRefused = true
     while let deletion = taskDeletions[container.id] { _ = await deletion.value }
     if Task.isCancelled { throw RuntimeError(.cancelled, "cancelled before anything was done") }

@@ -74,8 +74,9 @@ extension ContainerRuntime {
     samples[container.id] = nil
     tell(.taskDeleted(container.id, exit))
     // Known from events only, and there will be none any more.
-    guard containers[container.id] === container else { return }
-    if container.metadata == nil, !container.isRestored { containers[container.id] = nil }
+    if container.metadata == nil, !container.isRestored, containers[container.id] === container {
+      containers[container.id] = nil
+    }
   }
 
   /// Process.Delete: forgets an exec that has ended. In containerd it is deleted as soon as its output is out.

@@ -33,7 +33,7 @@ extension ContainerRuntime {
       try await self.removing(id) { () async throws(RuntimeError) in
         if self.isNew(id) { return }
         let container = try await self.load(id)
-        if container.isCreatedHere || ended.map({ $0 !== container }) == true { return }
+        if container.isCreatedHere || container !== ended ?? container { return }
         try await self.delete(id, force: true)
       }
     }

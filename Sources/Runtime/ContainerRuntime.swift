@@ -115,8 +115,7 @@ package final class ContainerRuntime {
     creating.insert(new.id)
     defer { creating.remove(new.id) }
     _ = try await containerd.callToTheEnd(ContainerdService.Containers.create, request)
-    // There was none any more: what is known of it has gone with it.
-    // In a task of its own, which a cancellation does not reach: it waits for the end.
+    // There was none any more, so all that is known of it has ended. The wait for that is not to be cut short.
     if let last = containers[new.id] { await Task { @Loop in await loseAll(of: last) }.value }
     let created = Container(
       id: new.id, bundle: bundle,
@@ -282,8 +281,8 @@ package final class ContainerRuntime {
     await containerd.cancelAll()
   }
 
-  ///
-  /// An exec of a paused container has that one's status, whatever its own is (exec.go).
+  /// What containerd has of a process. It says of each exec of a paused container that it is paused (exec.go): one that has
+  /// ended, or was not started, is told as that.
   func get(_ id: String, exec: String?) async throws(RuntimeError) -> CDProcess? {
     var request = CDGetRequest()
     request.containerID = id

@@ -137,8 +137,7 @@ struct AdoptionTests {
     try await life.bed.startContainer("c1", ["sleep", "1000"])
     let exec: JSON = ["container": "c1", "process": "e1", "args": ["sleep", "1000"]]
     let pid = try await life.client.call("process.exec", exec)["pid"].int ?? 0
-    let other = try await WorkerProcess.start(
-      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let other = try await life.bed.startOther()
     let theirs = try other.connect()
     // It adopts both, so that it sees the end.
     try await theirs.call("container.inspect", ["container": "c1"])

@@ -119,8 +119,7 @@ struct EndingTests {
   @Test func anothersTaskDeletionThatWasCutShortHoldsNoName() async throws {
     let bed = try await TestBed.start()
     let runc = try await containerWithHeldDeletion(bed)
-    let other = try await WorkerProcess.start(
-      containerd: bed.containerd.address, namespace: bed.worker.namespace)
+    let other = try await bed.startOther()
     let client = try other.connect()
     client.post("task.delete", ["container": "c1"])
     let gate = try await runc.heldDeletion()

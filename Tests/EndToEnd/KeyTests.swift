@@ -104,7 +104,7 @@ struct KeyTests {
       #expect(status["pid"].int == reply["result"]["pid"].int)
       #expect(status["status"] == "running")
       if before { done += 1 } else { undone += 1 }
-      while !FileManager.default.fileExists(atPath: "\(directory)/\(id)") { await Task.yield() }
+      try await until("it has run") { FileManager.default.fileExists(atPath: "\(directory)/\(id)") }
       try await client.call("container.delete", ["container": JSON(id), "force": true])
       #expect(try String(contentsOfFile: "\(directory)/\(id)", encoding: .utf8) == "x\n")
     }
@@ -168,8 +168,7 @@ struct KeyTests {
     _ = try await life.client.event("task.started", container: "c1")
     await life.die()
     try await life.changeJournal("DELETE FROM processes")
-    let other = try await WorkerProcess.start(
-      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let other = try await life.bed.startOther()
     let client = try other.connect()
     try await life.bed.removeWith(client, "c1")
     client.close()

@@ -17,8 +17,7 @@ struct LeftoverTests {
     try await life.client.call("task.delete", ["container": "c1"])
     await life.die()
     // As another worker on another state directory does it.
-    let other = try await WorkerProcess.start(
-      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let other = try await life.bed.startOther()
     let client = try other.connect()
     try await client.call("container.delete", ["container": "c1"])
     client.close()

@@ -17,9 +17,7 @@ struct OthersTests {
 
   @Test func whatBecameOfThemMeanwhileIsToldOnce() async throws {
     var life = Life(try await TestBed.start())
-    // Another worker with a state directory of its own is another client.
-    let other = try await WorkerProcess.start(
-      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let other = try await life.bed.startOther()
     let theirs = try other.connect()
     for id in ["runs", "ended", "deleted", "gone"] {
       try await theirs.call(
@@ -86,8 +84,7 @@ struct OthersTests {
     var life = Life(try await TestBed.start())
     try await life.bed.startContainer("c1", ["sleep", "1000"])
     await life.die()
-    let other = try await WorkerProcess.start(
-      containerd: life.bed.containerd.address, namespace: life.worker.namespace)
+    let other = try await life.bed.startOther()
     let theirs = try other.connect()
     try await theirs.call("task.delete", ["container": "c1", "force": true])
     let pid = try await theirs.call("task.start", ["container": "c1"])["pid"]
@@ -105,9 +102,7 @@ struct OthersTests {
 
   @Test func anotherClientsTaskIsSeenAndServed() async throws {
     let bed = try await TestBed.start()
-    // Another worker with a state directory of its own is another client.
-    let other = try await WorkerProcess.start(
-      containerd: bed.containerd.address, namespace: bed.worker.namespace)
+    let other = try await bed.startOther()
     let theirs = try other.connect()
     let client = bed.client
     _ = try await theirs.greeting()
@@ -160,8 +155,7 @@ struct OthersTests {
 
   @Test func anotherClientsDeletionIsTold() async throws {
     let bed = try await TestBed.start()
-    let other = try await WorkerProcess.start(
-      containerd: bed.containerd.address, namespace: bed.worker.namespace)
+    let other = try await bed.startOther()
     let theirs = try other.connect()
     try await bed.startContainer("c1", ["sleep", "1000"])
     try await theirs.call("container.delete", ["container": "c1", "force": true])

@@ -47,7 +47,7 @@ struct StandardIOTests {
     func lines() throws -> [Substring] {
       try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
     }
-    while try lines().isEmpty { await Task.yield() }
+    try await until("there is a line") { try !lines().isEmpty }
     // Nothing comes, so there is nothing to read.
     let before = try reads(by: process.pid)
     try await Task.sleep(for: .milliseconds(100))
@@ -78,9 +78,9 @@ struct StandardIOTests {
     output.write.close()
     // It has filled the pipe and waits.
     var waiting: Int32 = 0
-    while waiting < 60_000 {
+    try await until("the pipe is full") {
       _ = ioctl(output.read.rawValue, UInt(FIONREAD), &waiting)
-      await Task.yield()
+      return waiting >= 60_000
     }
     let reader = output.read
     let bytes = try await offPool {

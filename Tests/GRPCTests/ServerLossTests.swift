@@ -19,7 +19,7 @@ struct ServerLossTests {
     let metadata = metadata
     async let answer = channel.call(
       ContainerdService.Version.version, Empty(), metadata: metadata, timeout: .seconds(60))
-    while channel.liveCalls == 0 { await Task.yield() }
+    try await until("a call is under way") { channel.liveCalls > 0 }
     await containerd.kill()
     do {
       _ = try await answer
@@ -74,7 +74,7 @@ struct ServerLossTests {
     let task = Task {
       try await channel.call(ContainerdService.Version.version, Empty(), metadata: metadata, timeout: nil)
     }
-    while channel.liveCalls == 0 { await Task.yield() }
+    try await until("a call is under way") { channel.liveCalls > 0 }
     task.cancel()
     do {
       _ = try await task.value
@@ -104,7 +104,7 @@ struct ServerLossTests {
     let stream = try channel.open(
       ContainerdService.Events.subscribe, CDSubscribeRequest(), metadata: metadata)
     let next = Task { try await stream.next() }
-    while channel.liveCalls == 0 { await Task.yield() }
+    try await until("a call is under way") { channel.liveCalls > 0 }
     await channel.cancelAll()
     await #expect(throws: RPCError.self) { _ = try await next.value }
     await #expect(throws: RPCError.self) { _ = try await version(channel) }

@@ -2,7 +2,6 @@ import ContainerdAPI
 import FIFOIO
 import Glibc
 import Journal
-import Logging
 import Testing
 
 @testable import Runtime
@@ -94,7 +93,7 @@ struct CutStartTests {
       let start = Task { @Loop in
         try await runtime.start("c", options) { _ in }
       }
-      while runtime.containerd.calls["Tasks/Get"] == nil { await Task.yield() }
+      try await until("it is looked for") { runtime.containerd.calls["Tasks/Get"] != nil }
       start.cancel()
       await #expect(throws: RuntimeError.self) { _ = try await start.value }
       #expect(runtime.containerd.calls["Tasks/Delete"] == nil)
@@ -127,9 +126,7 @@ struct CutStartTests {
   /// As one is made when the last one cannot be written any more.
   @Test func aNewJournalIsToldOfCutStarts() async throws {
     let directory = try Sandbox.newDirectory("journal")
-    let limits = JournalLimits(bytes: 1 << 20, age: .seconds(1000))
-    let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let journal = try await Journal.open(in: directory, limits: limits, log: log)
+    let journal = try await openJournal(in: directory)
     try await withRuntime(journal: journal) { runtime, told in
       var exec = ProcessRecord(container: "c", exec: "e")
       exec.phase = ProcessRecord.undone
@@ -137,7 +134,7 @@ struct CutStartTests {
       runtime.saveAll()
     }
     await journal.close()
-    let next = try await Journal.open(in: directory, limits: limits, log: log)
+    let next = try await openJournal(in: directory)
     #expect(await Set(next.processes.map { "\($0.exec) \($0.phase)" }) == [" -1", "e -1"])
     await next.close()
   }
@@ -145,9 +142,7 @@ struct CutStartTests {
   @Test func aCutExecIsWrittenDownUntilItsTaskGoes() async throws {
     let directory = try Sandbox.newDirectory("journal")
     for phase in [ProcessRecord.undone, nil] {
-      let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-      let journal = try await Journal.open(
-        in: directory, limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)), log: log)
+      let journal = try await openJournal(in: directory)
       let known = await journal.processes
       try await withRuntime(journal: journal) { runtime, told in
         try runtime.restore(known)
@@ -162,8 +157,7 @@ struct CutStartTests {
         }
       }
       await journal.close()
-      let next = try await Journal.open(
-        in: directory, limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)), log: log)
+      let next = try await openJournal(in: directory)
       #expect(await next.processes.filter { !$0.exec.isEmpty }.map(\.phase) == [phase].compactMap { $0 })
       await next.close()
     }

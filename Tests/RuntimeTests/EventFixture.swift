@@ -37,6 +37,21 @@ private func make(
   return (containerd, runtime, told)
 }
 
+func openJournal(in directory: String) async throws -> Journal {
+  try await Journal.open(
+    in: directory, limits: JournalLimits(bytes: 1 << 20, age: .seconds(1000)),
+    log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+}
+
+extension NewContainer {
+  /// One that cannot be started.
+  init(bare id: String) {
+    self.init(
+      id: id, spec: Array("{}".utf8), labels: [:],
+      shim: ShimChoice(name: "io.containerd.runc.v2", options: nil))
+  }
+}
+
 /// What was told, in short.
 @Loop
 final class Told: RuntimeObserver {

@@ -23,9 +23,9 @@ struct NameTests {
       try await ProcessList.freeze(shim)
       defer { kill(shim, SIGCONT) }
       let deletions = (0..<2).map { _ in Task { @Loop in await runtime.endForgottenShim(of: "c") } }
-      while runtime.containerd.calls["Tasks/Delete"] == nil { await Task.yield() }
+      try await until("a deletion is under way") { runtime.containerd.calls["Tasks/Delete"] != nil }
       let start = Task { @Loop in try await runtime.start("c", options) { _ in } }
-      while runtime.containers["c"]?.task == nil { await Task.yield() }
+      try await until("a start is under way") { runtime.containers["c"]?.task != nil }
       kill(shim, SIGCONT)
       for deletion in deletions { await deletion.value }
       _ = try await start.value
@@ -48,9 +48,9 @@ struct NameTests {
           == .exited(0))
       try await other.createContainer("d", shim: shim)
       let start = Task { @Loop in try await runtime.start("d", options) { _ in } }
-      while runtime.containers["d"]?.task == nil { await Task.yield() }
-      while runtime.containers["d"]?.task != nil, runtime.containerd.calls["Tasks/Create"] != 2 {
-        await Task.yield()
+      try await until("a start is under way") { runtime.containers["d"]?.task != nil }
+      try await until("it was tried again, or not") {
+        runtime.containerd.calls["Tasks/Create"] == 2 || runtime.containers["d"]?.task == nil
       }
       try FileManager.default.createSymbolicLink(atPath: shell, withDestinationPath: "/bin/sh")
       _ = try await start.value
@@ -58,43 +58,44 @@ struct NameTests {
     }
   }
 
-  @Test func aCreationThatIsCancelledBeforeThatHasDoneNothing() async throws {
-    try await withOtherClient { runtime, told, other in
-      let gate = Waiter()
-      let removal = Task { @Loop in
-        try await runtime.removing("d") { () async throws(RuntimeError) in await gate.wait() }
-      }
-      while runtime.removals["d"] == nil { await Task.yield() }
-      let creation = Task { @Loop in try await runtime.create(new) }
-      for _ in 0..<100 { await Task.yield() }
-      creation.cancel()
-      gate.resume()
-      try await removal.value
-      let error = await #expect(throws: RuntimeError.self) { _ = try await creation.value }
-      #expect(error?.kind == .withdrawn)
-    }
-  }
-
-  private let new = NewContainer(
-    id: "d", spec: Array("{}".utf8), labels: [:],
-    shim: ShimChoice(name: "io.containerd.runc.v2", options: nil))
-
   /// Who reads of the end of an earlier worker's container may use its name at once.
   @Test func aCreationWaitsForARemoval() async throws {
-    try await withOtherClient { runtime, told, other in
-      let gate = Waiter()
-      let removal = Task { @Loop in
-        try await runtime.removing("d") { () async throws(RuntimeError) in await gate.wait() }
-      }
-      while runtime.removals["d"] == nil { await Task.yield() }
+    try await whileRemoving("d") { runtime, gate in
       let creation = Task { @Loop in try await runtime.create(new) }
       for _ in 0..<100 { await Task.yield() }
       // The other client's.
       #expect(runtime.containerd.calls["Containers/Create"] == 1)
       gate.resume()
-      try await removal.value
       _ = try await creation.value
       try await runtime.delete("d", force: false)
+    }
+  }
+
+  @Test func aCreationThatIsCancelledBeforeThatHasDoneNothing() async throws {
+    try await whileRemoving("d") { runtime, gate in
+      let creation = Task { @Loop in try await runtime.create(new) }
+      for _ in 0..<100 { await Task.yield() }
+      creation.cancel()
+      gate.resume()
+      let error = await #expect(throws: RuntimeError.self) { _ = try await creation.value }
+      #expect(error?.kind == .withdrawn)
+    }
+  }
+
+  private let new = NewContainer(bare: "d")
+
+  /// - Parameter body: opens the gate, behind which the removal comes to its end.
+  private func whileRemoving(
+    _ id: String, _ body: @Loop (ContainerRuntime, Waiter) async throws -> Void
+  ) async throws {
+    try await withOtherClient { runtime, told, other in
+      let gate = Waiter()
+      let removal = Task { @Loop in
+        try await runtime.removing(id) { () async throws(RuntimeError) in await gate.wait() }
+      }
+      try await until("a removal is under way") { runtime.removals[id] != nil }
+      try await body(runtime, gate)
+      try await removal.value
     }
   }
 }

@@ -1,7 +1,6 @@
 import ContainerdAPI
 import FIFOIO
 import Journal
-import Logging
 import Testing
 
 @testable import Runtime
@@ -65,10 +64,7 @@ struct OthersRecordsTests {
       var record = ProcessRecord(container: "d", exec: "")
       (record.isOwn, record.pid, record.phase) = (isOwn, 1, ProcessLife.Phase.started.rawValue)
       try runtime.restore([record])
-      let new = NewContainer(
-        id: "d", spec: Array("{}".utf8), labels: [:],
-        shim: ShimChoice(name: "io.containerd.runc.v2", options: nil))
-      let created = try await runtime.create(new)
+      let created = try await runtime.create(NewContainer(bare: "d"))
       let end = ["exited d lost", "closed d", "deleted d"] + (isOwn ? ["container deleted d"] : [])
       #expect(told.names.dropLast() == end[...])
       #expect(runtime.containers["d"] === created)
@@ -98,9 +94,7 @@ struct OthersRecordsTests {
   /// Nobody tells of an exec that fails to start, and nothing is to be told of it.
   @Test func onlyExecsThatRunAreWrittenDown() async throws {
     let directory = try Sandbox.newDirectory("journal")
-    let limits = JournalLimits(bytes: 1 << 20, age: .seconds(1000))
-    let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let journal = try await Journal.open(in: directory, limits: limits, log: log)
+    let journal = try await openJournal(in: directory)
     try await withRuntime(journal: journal) { runtime, told in
       runtime.handle(.created("c", 1))
       runtime.handle(.started("c", 1))
@@ -112,7 +106,7 @@ struct OthersRecordsTests {
       try await told.until("closed c/ends")
     }
     await journal.close()
-    let next = try await Journal.open(in: directory, limits: limits, log: log)
+    let next = try await openJournal(in: directory)
     #expect(await Set(next.processes.map { "\($0.exec) \($0.isOwn)" }) == [" false", "runs false"])
     await next.close()
   }

@@ -18,6 +18,11 @@ package struct TestBed: Sendable {
       containerd: containerd, worker: worker, client: client, rootfs: try await RootFilesystem.busybox())
   }
 
+  /// Another worker with a state directory of its own in the same namespace: another client of containerd's.
+  package func startOther() async throws -> WorkerProcess {
+    try await WorkerProcess.start(containerd: containerd.address, namespace: worker.namespace)
+  }
+
   /// Creates and starts a container with all output attached.
   package func startContainer(
     _ id: String, _ args: [String], stdin: Bool = false, terminal: Bool = false
